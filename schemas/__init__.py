@@ -1,0 +1,1 @@
+"""What crosses a topic: Avro records, their ids and versions, the codec, the topic catalogue."""

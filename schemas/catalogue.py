@@ -1,0 +1,164 @@
+"""The topic catalogue as data: what each topic carries, how it is keyed, kept and partitioned."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas import records
+from schemas.errors import WrongRecord
+from schemas.records import Record
+
+Cleanup = Literal["delete", "compact"]
+
+KEPT_FOR_EVER_MS = -1
+_DAY_MS = 86_400_000
+REPLIES_KEPT_MS = _DAY_MS
+INTENTS_KEPT_MS = 30 * _DAY_MS
+
+RECORD_BYTES_MAX = 1_000_000
+"""Largest value that any of ours may produce: below the broker's default of 1,048,588 with room for key and headers."""
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic. `records` empty: raw bytes (a changelog's state). `partitions` None: as configured, all alike."""
+
+    name: str
+    key: str
+    records: tuple[type[Record], ...] = ()
+    cleanup: Cleanup = "delete"
+    retention_ms: int = KEPT_FOR_EVER_MS
+    partitions: int | None = None
+    written_by: str
+    read_by: str
+
+    def config(self) -> dict[str, str]:
+        """The broker's settings of this topic."""
+        shared = {"cleanup.policy": self.cleanup, "message.timestamp.type": "CreateTime", "compression.type": "producer"}
+        if self.cleanup == "compact":
+            return {**shared, "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(64 * 1024 * 1024)}
+        return {**shared, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
+
+
+PAYMENT_INTENTS = Topic(
+    name="payment.intents",
+    key="tenant/intent_key",
+    records=(records.PaymentIntent,),
+    retention_ms=INTENTS_KEPT_MS,
+    written_by="upstream systems",
+    read_by="intake",
+)
+PAYMENTS_INPUTS = Topic(
+    name="payments.inputs",
+    key="tenant/payment_id",
+    records=(
+        records.PaymentCommand,
+        records.ProviderResult,
+        records.ClockTick,
+        records.RoutingUpdate,
+        records.Tenant,
+    ),
+    written_by="intake, API, gateway, ticker, configuration",
+    read_by="lifecycle",
+)
+PAYMENTS_EVENTS = Topic(
+    name="payments.events",
+    key="tenant/payment_id",
+    records=(records.PaymentEvent,),
+    written_by="lifecycle",
+    read_by="landing, webhooks, routing health, everyone",
+)
+PROVIDER_REQUESTS = Topic(
+    name="provider.requests",
+    key="tenant/payment_id",
+    records=(records.ProviderRequest,),
+    written_by="lifecycle",
+    read_by="gateway",
+)
+PAYMENTS_REPLIES = Topic(
+    name="payments.replies",
+    key="correlation_id",
+    records=(records.Reply,),
+    retention_ms=REPLIES_KEPT_MS,
+    written_by="lifecycle",
+    read_by="API",
+)
+SETTLEMENT_INPUTS = Topic(
+    name="settlement.inputs",
+    key="tenant/provider/currency",
+    records=(records.Movement, records.ReportLine, records.PayoutResult, records.ClockTick, records.Tenant),
+    written_by="lifecycle, reports, gateway, ticker, configuration",
+    read_by="settlement",
+)
+SETTLEMENT_EVENTS = Topic(
+    name="settlement.events",
+    key="tenant/provider/currency",
+    records=(records.SettlementEvent,),
+    written_by="settlement",
+    read_by="landing, webhooks",
+)
+RECORDS_REJECTED = Topic(
+    name="records.rejected",
+    key="as it came",
+    records=(records.Rejection,),
+    written_by="every agent",
+    read_by="landing, operators",
+)
+TENANTS = Topic(
+    name="tenants",
+    key="tenant",
+    records=(records.Tenant,),
+    cleanup="compact",
+    partitions=1,
+    written_by="configuration",
+    read_by="intake, API",
+)
+ROUTING_POLICIES = Topic(
+    name="routing.policies",
+    key="tenant",
+    records=(records.RoutingPolicy,),
+    cleanup="compact",
+    partitions=1,
+    written_by="configuration",
+    read_by="API",
+)
+LIFECYCLE_CHANGELOG = Topic(
+    name="lifecycle.changelog", key="state key", cleanup="compact", written_by="lifecycle", read_by="lifecycle"
+)
+SETTLEMENT_CHANGELOG = Topic(
+    name="settlement.changelog", key="state key", cleanup="compact", written_by="settlement", read_by="settlement"
+)
+
+CATALOGUE: tuple[Topic, ...] = (
+    PAYMENT_INTENTS,
+    PAYMENTS_INPUTS,
+    PAYMENTS_EVENTS,
+    PROVIDER_REQUESTS,
+    PAYMENTS_REPLIES,
+    SETTLEMENT_INPUTS,
+    SETTLEMENT_EVENTS,
+    RECORDS_REJECTED,
+    TENANTS,
+    ROUTING_POLICIES,
+    LIFECYCLE_CHANGELOG,
+    SETTLEMENT_CHANGELOG,
+)
+
+_BY_NAME = {topic.name: topic for topic in CATALOGUE}
+
+
+def topic(name: str) -> Topic:
+    """The catalogue's topic of that name. Raises `KeyError` naming the known ones."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        message = f"no topic {name!r} in the catalogue; it has {', '.join(_BY_NAME)}"
+        raise KeyError(message) from None
+
+
+def check_belongs(topic: Topic, record: Record) -> None:
+    """Raises `WrongRecord` when this topic does not carry such a record."""
+    if type(record) not in topic.records:
+        message = f"{type(record).__name__} does not belong on {topic.name}"
+        raise WrongRecord(message)

