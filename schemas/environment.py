@@ -31,7 +31,7 @@ SHOWN_VALUE_CHARS = 80  # how much of a refused value an error repeats
 _SCHEME_PORTS = {"http": 8123, "https": 8443}  # ClickHouse's own HTTP and HTTPS ports
 
 
-class EnvironmentInvalid(ValueError):
+class VariableError(ValueError):
     """A CLEARLINE_* variable can't be used: `variable` names it, `value` is what it held (secrets masked), `remedy` what to do."""
 
     def __init__(self, *, variable: str, value: str, reason: str, remedy: str) -> None:
@@ -67,12 +67,12 @@ class Environment:
     worker: str
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
-        """The settings every librdkafka client starts from: the extra ones (TLS, SASL), then the bootstrap servers."""
+        """Return the settings every librdkafka client starts from: the extra ones (TLS, SASL), then the bootstrap servers."""
         return {**self.kafka_config, "bootstrap.servers": self.kafka}
 
 
 def read(environ: Mapping[str, str] | None = None) -> Environment:
-    """Read and check every CLEARLINE_* variable; an empty one counts as not set. Raises EnvironmentInvalid."""
+    """Read and check every CLEARLINE_* variable; an empty one counts as not set. Raises VariableError."""
     given = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
     return Environment(
         kafka=_bootstrap(given.get(KAFKA, DEFAULT_KAFKA)),
@@ -86,7 +86,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
 
 
 def warehouse(url: str) -> Warehouse:
-    """Take a CLEARLINE_CLICKHOUSE URL apart. Raises EnvironmentInvalid, in whose text the password is masked."""
+    """Take a CLEARLINE_CLICKHOUSE URL apart. Raises VariableError, in whose text the password is masked."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -110,11 +110,11 @@ def warehouse(url: str) -> Warehouse:
     )
 
 
-def _bad_url(shown: str, reason: str) -> EnvironmentInvalid:
+def _bad_url(shown: str, reason: str) -> VariableError:
     remedy = (
         f"give the URL of ClickHouse's HTTP interface, e.g. {CLICKHOUSE}=http://user:password@127.0.0.1:8123/clearline"
     )
-    return EnvironmentInvalid(variable=CLICKHOUSE, value=shown, reason=reason, remedy=remedy)
+    return VariableError(variable=CLICKHOUSE, value=shown, reason=reason, remedy=remedy)
 
 
 def _bootstrap(value: str) -> str:
@@ -123,9 +123,9 @@ def _bootstrap(value: str) -> str:
         host, colon, port = server.rpartition(":")
         if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             remedy = f"list brokers as host:port with commas between them, e.g. {KAFKA}={DEFAULT_KAFKA}"
-            raise EnvironmentInvalid(variable=KAFKA, value=value, reason=f"{server!r} is not host:port", remedy=remedy)
+            raise VariableError(variable=KAFKA, value=value, reason=f"{server!r} is not host:port", remedy=remedy)
     if not servers:
-        raise EnvironmentInvalid(
+        raise VariableError(
             variable=KAFKA, value=value, reason="names no broker", remedy=f"e.g. {KAFKA}={DEFAULT_KAFKA}"
         )
     return ",".join(servers)
@@ -138,12 +138,12 @@ def _kafka_config(value: str) -> dict[str, str | int | float | bool]:
     try:
         settings = json.loads(value)
     except ValueError as error:
-        raise EnvironmentInvalid(reason=f"is not JSON (at character {getattr(error, 'pos', 0)})", **refused) from None
+        raise VariableError(reason=f"is not JSON (at character {getattr(error, 'pos', 0)})", **refused) from None
     if not isinstance(settings, dict):
-        raise EnvironmentInvalid(reason="is not a JSON object", **refused)
+        raise VariableError(reason="is not a JSON object", **refused)
     for name, setting in settings.items():
         if not isinstance(setting, str | int | float | bool):
-            raise EnvironmentInvalid(reason=f"{name!r} is neither text, number, true nor false", **refused)
+            raise VariableError(reason=f"{name!r} is neither text, number, true nor false", **refused)
     return settings
 
 
@@ -151,7 +151,7 @@ def _count(variable: str, value: str, *, highest: int) -> int:
     text = value.strip()
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= highest):
         remedy = f"give a whole number between 1 and {highest}, or leave it unset"
-        raise EnvironmentInvalid(
+        raise VariableError(
             variable=variable, value=value, reason="is out of range or not a whole number", remedy=remedy
         )
     return int(text)
