@@ -1,0 +1,1 @@
+"""Every edge: payment providers, ClickHouse, webhooks, reports."""

@@ -1,0 +1,1 @@
+"""Payment providers: the seam, its implementations, the simulator and the gateway."""

@@ -1,0 +1,307 @@
+"""The simulated providers' HTTP face.
+
+    POST /{provider}/v1/authorizations                    amount_minor, currency, payment_method, payment_reference, capture
+    POST /{provider}/v1/charges/{charge}/captures         amount_minor, currency
+    POST /{provider}/v1/charges/{charge}/voids            amount_minor, currency
+    POST /{provider}/v1/charges/{charge}/refunds          amount_minor, currency
+    POST /{provider}/v1/charges/{charge}/challenge        outcome: succeeded | failed (what a customer does)
+    GET  /{provider}/v1/operations?idempotency_key=KEY    what became of an operation
+    POST /{provider}/v1/operations/close                  idempotency_key; the same, and closes the key if there is none
+    GET  /{provider}/v1/charges?after=N&limit=M           the books, a page at a time
+    GET  /{provider}/v1/summary  /summary  /health        totals; payments held by more than one charge; readiness
+
+Bodies are JSON. Every operation carries an `Idempotency-Key` header of 1 to 255 characters. Statuses: 200 done or pending, 402 declined by the
+issuer, 422 refused before any effect, 409 key used with other parameters, 404 not found, 400 unreadable request, 413 too large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from connectors.providers.errors import BooksError
+from connectors.providers.simulator._behaviour import FLAKY, Answer as Fate, Fault, dice, fault_of_inquiry, fault_of_try
+from connectors.providers.simulator._books import Books, KeyReused
+from connectors.providers.simulator._terms import Answer, Charge, Kind, Request, Totals
+
+BODY_BYTES_MAX = 16_384
+KEY_CHARACTERS_MAX = 255
+REFERENCE_CHARACTERS_MAX = 255
+AMOUNT_MINOR_MAX = 10**15
+PAGE_DEFAULT, PAGE_MAX = 100, 1_000
+KEEP_ALIVE_S = 300.0  # longer than our client's, so that it is never the server that closes a connection just being used
+_HELD_CHECK_S = 0.1
+
+log = logging.getLogger("clearline.simulator")
+
+Shape = TypeVar("Shape")
+Result = TypeVar("Result")
+
+_STATUS = {"declined": 402, "refused": 422}
+_FOLLOW_UPS: dict[str, Kind] = {"captures": "capture", "voids": "void", "refunds": "refund"}
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    amount_minor: int
+    currency: str
+    payment_method: str = ""
+    payment_reference: str = ""
+    capture: bool = False
+
+
+class _Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    idempotency_key: str
+
+
+class _Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    outcome: Literal["succeeded", "failed"]
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    status: str = "error"
+
+
+class _Page(msgspec.Struct, frozen=True):
+    data: list[Charge]
+    has_more: bool
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    totals: list[Totals]
+    payments_held_twice: list[tuple[str, int]]
+
+
+class _Refusal(Exception):
+    """A request answered before it reaches the books."""
+
+    def __init__(self, http_status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.http_status, self.problem = http_status, _Problem(code=code, message=message)
+
+
+_encode = msgspec.json.Encoder().encode
+_read_body = msgspec.json.Decoder(_Body).decode
+_read_close = msgspec.json.Decoder(_Close).decode
+_read_challenge = msgspec.json.Decoder(_Challenge).decode
+
+
+class Simulator:
+    """Request handling over one `Books`; `fail` is called once when the books can't be written."""
+
+    def __init__(
+        self,
+        books: Books,
+        *,
+        providers: frozenset[str],
+        seed: int = 0,
+        latency_ms: tuple[int, int] = (0, 0),
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._books, self._providers, self._seed, self._latency_ms, self._fail = books, providers, seed, latency_ms, fail
+        self._commit: asyncio.Future[None] | None = None
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._route(request)
+        except _Refusal as refusal:
+            return _json(refusal.http_status, refusal.problem)
+        except KeyReused:
+            return _json(409, _Problem(code="idempotency_key_reused", message="The key was used with other parameters."))
+        except (BooksError, sqlite3.Error) as error:
+            self._fail(error)  # nothing since the last commit was answered, and nothing of it will be
+            return _dropped(request)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        parts = request.path.strip("/").split("/")
+        if request.method == "GET" and parts in (["health"], ["summary"]):
+            return _json(200, {"status": "ok"}) if parts == ["health"] else await self._summary(None)
+        if len(parts) < 3 or parts[1] != "v1" or parts[0] not in self._providers:
+            raise _Refusal(404, "path_unknown", f"No provider answers here; this server plays {', '.join(sorted(self._providers))}.")
+        provider, path = parts[0], parts[2:]
+        match request.method, path:
+            case "POST", ["authorizations"]:
+                return await self._operation(request, provider, "authorize", charge="")
+            case "POST", ["charges", charge, follow_up] if follow_up in _FOLLOW_UPS:
+                return await self._operation(request, provider, _FOLLOW_UPS[follow_up], charge=charge)
+            case "POST", ["charges", charge, "challenge"]:
+                return await self._challenge(request, provider, charge)
+            case "GET", ["operations"]:
+                return await self._inquiry(request, provider, _checked_key(request.query.get("idempotency_key", "")), close=False)
+            case "POST", ["operations", "close"]:
+                key = _checked_key(_parsed(_read_close, await _body_of(request)).idempotency_key)
+                return await self._inquiry(request, provider, key, close=True)
+            case "GET", ["charges"]:
+                return await self._charges(request, provider)
+            case "GET", ["summary"]:
+                return await self._summary(provider)
+            case "GET", ["health"]:
+                return _json(200, {"status": "ok"})
+        raise _Refusal(404, "path_unknown", "No such resource.")
+
+    async def _operation(self, request: web.BaseRequest, provider: str, kind: Kind, *, charge: str) -> web.StreamResponse:
+        key = _checked_key(request.headers.get("Idempotency-Key", ""))
+        asked = _checked(_parsed(_read_body, await _body_of(request)), kind, charge)
+        method = asked.payment_method or self._method_of(provider, charge)
+        number = self._books.next_try(provider, key) if method == FLAKY else 0
+        fault = fault_of_try(method, seed=self._seed, key=key, number=number)
+        await self._latency(key)
+        if fault.wait_before_s:
+            await asyncio.sleep(fault.wait_before_s)
+        answer = self._whole(lambda: self._books.perform(provider, key, asked)) if fault.effect else None
+        await self._durable()
+        return await self._given(request, fault, _STATUS.get(answer.status, 200) if answer else 500, answer)
+
+    async def _inquiry(self, request: web.BaseRequest, provider: str, key: str, *, close: bool) -> web.StreamResponse:
+        method = self._books.method_of_key(provider, key)
+        number = self._books.next_try(provider, key) if method == FLAKY else 0
+        fault = fault_of_inquiry(method, seed=self._seed, key=key, number=number)
+        look = self._books.close if close else self._books.inquire
+        answer = self._whole(lambda: look(provider, key))
+        await self._durable()
+        if answer is None:
+            return _json(404, {"status": "not_found", "closed": close, "idempotency_key": key})
+        return await self._given(request, fault, 200, answer)
+
+    async def _given(self, request: web.BaseRequest, fault: Fault, status: int, answer: Answer | None) -> web.StreamResponse:
+        """The answer as the network lets it through."""
+        waited_s = 0.0
+        while waited_s < fault.wait_after_s and not _gone(request):
+            await asyncio.sleep(_HELD_CHECK_S)
+            waited_s += _HELD_CHECK_S
+        if fault.answer is Fate.DROPPED or _gone(request):
+            return _dropped(request)
+        if fault.answer is Fate.ERROR_500 or answer is None:
+            return _json(500, _Problem(code="internal_error", message="Something went wrong."))
+        if fault.answer is Fate.GARBLED:
+            return web.Response(status=200, body=b'{"status":"capt', content_type="application/json")
+        return _json(status, answer)
+
+    async def _challenge(self, request: web.BaseRequest, provider: str, charge: str) -> web.StreamResponse:
+        outcome = _parsed(_read_challenge, await _body_of(request)).outcome
+        answer = self._whole(lambda: self._books.complete_challenge(provider, charge, succeeded=outcome == "succeeded"))
+        await self._durable()
+        if answer is None:
+            raise _Refusal(404, "charge_unknown", "No such charge.")
+        return _json(200, answer)
+
+    async def _charges(self, request: web.BaseRequest, provider: str) -> web.StreamResponse:
+        after, limit = _number(request, "after", 0, 2**62), _number(request, "limit", PAGE_DEFAULT, PAGE_MAX)
+        await self._durable()
+        page = self._books.charges(provider, after=after, limit=limit + 1)
+        return _json(200, _Page(data=page[:limit], has_more=len(page) > limit))
+
+    async def _summary(self, provider: str | None) -> web.StreamResponse:
+        await self._durable()
+        return _json(200, _Summary(totals=self._books.totals(provider), payments_held_twice=self._books.payments_held_twice()))
+
+    @staticmethod
+    def _whole(effect: Callable[[], Result]) -> Result:
+        """Run an effect on the books; one that broke off half way must never be committed, so it ends the simulator."""
+        try:
+            return effect()
+        except KeyReused:
+            raise
+        except Exception as error:
+            raise BooksError(f"an effect broke off half way ({error!r}); it was not committed") from error
+
+    def _method_of(self, provider: str, charge: str) -> str:
+        found = self._books.charge(provider, charge)
+        return "" if found is None else found.payment_method
+
+    async def _latency(self, key: str) -> None:
+        low_ms, high_ms = self._latency_ms
+        if high_ms:
+            await asyncio.sleep((low_ms + dice(seed=self._seed, key=key, number=0, purpose="latency") % (high_ms - low_ms + 1)) / 1000)
+
+    async def _durable(self) -> None:
+        """Return once everything done so far is committed; requests that wait together share one commit."""
+        if self._commit is None:
+            self._commit = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(self._commit_now, self._commit)
+        await asyncio.shield(self._commit)
+
+    def _commit_now(self, waiting: asyncio.Future[None]) -> None:
+        self._commit = None
+        try:
+            self._books.commit()
+        except BooksError as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(None)
+
+
+def _json(status: int, body: object) -> web.Response:
+    return web.Response(status=status, body=_encode(body), content_type="application/json")
+
+
+def _gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _dropped(request: web.BaseRequest) -> web.StreamResponse:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)  # goes nowhere
+
+
+async def _body_of(request: web.BaseRequest) -> bytes:
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise _Refusal(413, "body_too_large", f"At most {BODY_BYTES_MAX} bytes.")
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise _Refusal(413, "body_too_large", f"At most {BODY_BYTES_MAX} bytes.")
+    return bytes(body)
+
+
+def _parsed(read: Callable[[bytes], Shape], body: bytes) -> Shape:
+    try:
+        return read(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _Refusal(400, "invalid_request", str(error)) from error
+
+
+def _checked_key(key: str) -> str:
+    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
+        raise _Refusal(400, "idempotency_key_invalid", f"An idempotency key of 1 to {KEY_CHARACTERS_MAX} printable characters is needed.")
+    return key
+
+
+def _checked(body: _Body, kind: Kind, charge: str) -> Request:
+    if not (len(body.currency) == 3 and body.currency.isascii() and body.currency.isupper() and body.currency.isalpha()):
+        raise _Refusal(400, "invalid_request", "currency: an ISO 4217 code in upper case is needed.")
+    if not (kind == "void" and body.amount_minor == 0 or 0 < body.amount_minor <= AMOUNT_MINOR_MAX):
+        raise _Refusal(400, "invalid_request", f"amount_minor: from 1 to {AMOUNT_MINOR_MAX}.")
+    if max(map(len, (body.payment_reference, body.payment_method, charge))) > REFERENCE_CHARACTERS_MAX:
+        raise _Refusal(400, "invalid_request", f"references have at most {REFERENCE_CHARACTERS_MAX} characters.")
+    if kind == "authorize" and not (body.payment_reference and body.payment_method):
+        raise _Refusal(400, "invalid_request", "payment_reference and payment_method are needed.")
+    if kind != "authorize" and (body.payment_method or body.payment_reference or body.capture):
+        raise _Refusal(400, "invalid_request", "a follow-up has an amount and a currency only.")
+    return Request(
+        kind=kind,
+        amount_minor=body.amount_minor,
+        currency=body.currency,
+        payment_reference=body.payment_reference,
+        payment_method=body.payment_method,
+        capture=body.capture,
+        charge=charge,
+    )
+
+
+def _number(request: web.BaseRequest, name: str, default: int, maximum: int) -> int:
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= maximum):
+        raise _Refusal(400, "invalid_request", f"{name}: a number from 0 to {maximum}.")
+    return int(text)
