@@ -20,6 +20,9 @@ INTENTS_KEPT_MS = 30 * _DAY_MS
 RECORD_BYTES_MAX = 1_000_000
 """Largest value that any of ours may produce: below the broker's default of 1,048,588 with room for key and headers."""
 
+REJECTION_BYTES_MAX = 2_200_000
+"""A rejection holds the refused record whole, key and headers too, so its topic takes twice the broker's default."""
+
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """One topic. `records` empty: raw bytes (a changelog's state). `partitions` None: as configured, all alike."""
@@ -30,12 +33,15 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     cleanup: Cleanup = "delete"
     retention_ms: int = KEPT_FOR_EVER_MS
     partitions: int | None = None
+    record_bytes_max: int = RECORD_BYTES_MAX
     written_by: str
     read_by: str
 
     def config(self) -> dict[str, str]:
         """The broker's settings of this topic."""
         shared = {"cleanup.policy": self.cleanup, "message.timestamp.type": "CreateTime", "compression.type": "producer"}
+        if self.record_bytes_max > RECORD_BYTES_MAX:
+            shared["max.message.bytes"] = str(self.record_bytes_max)
         if self.cleanup == "compact":
             return {**shared, "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(64 * 1024 * 1024)}
         return {**shared, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
@@ -102,6 +108,7 @@ RECORDS_REJECTED = Topic(
     name="records.rejected",
     key="as it came",
     records=(records.Rejection,),
+    record_bytes_max=REJECTION_BYTES_MAX,
     written_by="every agent",
     read_by="landing, operators",
 )
