@@ -110,7 +110,7 @@ def _body(value: bytes | None, writer: Any, reader: Any, record_type: type[Recor
         fields = _read(source, writer, reader)
         record = msgspec.convert(fields, record_type)
     except Exception as error:  # fastavro raises whatever a broken body provokes: EOFError, IndexError, MemoryError ...
-        message = f"the body is not a {record_type.__name__}: {error or type(error).__name__}"
+        message = f"the body is not a {record_type.__name__}: {str(error) or type(error).__name__}"
         raise Undecodable(message) from error
     if source.tell() != len(value):
         message = f"the body is a {record_type.__name__} followed by {len(value) - source.tell()} bytes of something else"
