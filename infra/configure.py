@@ -15,7 +15,7 @@ from infra._configuration_file import Configuration, read_file
 from infra.errors import ConfigurationRaced, KafkaRefused, KafkaUnreachable, TopicFault
 from schemas import catalogue, codec
 from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, transactional_config
-from schemas.records import Attribution, Record, RoutingPolicy, RoutingUpdate, Tenant
+from schemas.records import Record, RoutingPolicy, RoutingUpdate, Tenant
 
 TRANSACTIONAL_ID = "clearline.configuration"
 """One id for all who apply a configuration: a later one fences an earlier one, so two never interleave."""
