@@ -1,0 +1,1 @@
+"""HTTP: the registry, and what upstream systems, operators and consoles call."""

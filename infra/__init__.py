@@ -1,0 +1,1 @@
+"""Runs it: the `clearline` command and the embedded Kafka."""

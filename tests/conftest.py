@@ -1,0 +1,77 @@
+"""Fixtures that everybody uses: a real Kafka, one per pytest process, and unique names on it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from infra.kafka import Broker, Cluster
+from tests._kafka import KafkaService
+
+CONTAINER_IMAGE = "apache/kafka:4.1.0"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService]:
+    """One embedded broker for all tests of this process. A test that kills it must start it again before it ends.
+
+    Tests that kill brokers rather take `kafka_broker`, a broker of their own.
+    """
+    yield from _embedded(tmp_path_factory)
+
+
+@pytest.fixture
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService]:
+    """An embedded broker for this test alone: `kafka_broker.broker.kill()` and `.start()` as it likes."""
+    yield from _embedded(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers that replicate each other, for the tests of one module; each test leaves all three running."""
+    directory = tmp_path_factory.mktemp("kafka-cluster")
+    cluster = Cluster(directory, brokers=3)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("container", marks=pytest.mark.container)])
+def any_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaService]:
+    """The same test against the embedded broker and, where a Docker engine runs, against a container."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("kafka")
+        return
+    if not _docker_runs():
+        pytest.skip("no Docker engine runs here; the same test ran against the embedded broker")
+    yield from _container()
+
+
+def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService]:
+    directory = tmp_path_factory.mktemp("kafka")
+    broker = Broker(directory, quick=True)
+    try:
+        broker.start()
+        yield KafkaService(broker.bootstrap, broker)
+    finally:
+        broker.kill()  # nothing on it is wanted any more
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _container() -> Iterator[KafkaService]:
+    from testcontainers.kafka import KafkaContainer
+
+    with KafkaContainer(CONTAINER_IMAGE).with_kraft() as container:
+        yield KafkaService(container.get_bootstrap_server())
+
+
+def _docker_runs() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], check=False, capture_output=True, timeout=60).returncode == 0
