@@ -82,6 +82,14 @@ PROVIDER_REQUESTS = Topic(
     written_by="lifecycle",
     read_by="gateway",
 )
+GATEWAY_PENDING = Topic(
+    name="gateway.pending",
+    key="request_id",
+    records=(records.ProviderRequest,),
+    cleanup="compact",
+    written_by="gateway",
+    read_by="gateway",
+)
 PAYMENTS_REPLIES = Topic(
     name="payments.replies",
     key="correlation_id",
@@ -142,6 +150,7 @@ CATALOGUE: tuple[Topic, ...] = (
     PAYMENTS_INPUTS,
     PAYMENTS_EVENTS,
     PROVIDER_REQUESTS,
+    GATEWAY_PENDING,
     PAYMENTS_REPLIES,
     SETTLEMENT_INPUTS,
     SETTLEMENT_EVENTS,
