@@ -1,0 +1,307 @@
+"""What a field may hold: the same checks at every door, each refusal typed and naming its field.
+
+Card numbers: 13 to 19 digits, also parted by blanks, dots or dashes, that pass Luhn's check and start as the cards of
+payment networks do (not 0, 1 or 7, which is how times and phone numbers start). A run of digits inside a longer
+hexadecimal word or a UUID is an id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
+from schemas.records import Attribution, PaymentCommand, PaymentIntent, ProviderResult, RejectionReason, Tenant
+from streams.core import ids, windows
+from streams.core.errors import Refused
+
+TENANT_CHARS_MAX = 64
+KEY_CHARS_MAX = 255
+TEXT_CHARS_MAX = 255
+DESCRIPTION_CHARS_MAX = 1_000
+METADATA_KEYS_MAX = 50
+METADATA_KEY_CHARS_MAX = 40
+METADATA_VALUE_CHARS_MAX = 500
+FINGERPRINT_CHARS_MAX = 128
+PROVIDER_TEXT_CHARS_MAX = 300
+"""A provider's own words are cut there."""
+
+CANCELLATION_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer", "abandoned")
+REFUND_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer")
+
+_TENANT = re.compile(rf"[a-z0-9_-]{{1,{TENANT_CHARS_MAX}}}")
+_PAYMENT_ID = re.compile(r"pi_[0-9a-f]{24}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_DIGITS = re.compile(r"[0-9](?:[ .-]?[0-9]){12,}")
+_GROUP = re.compile(r"[0-9]+")
+_CARD_DIGITS = range(13, 20)
+_NOT_OF_A_NETWORK = "017"
+
+_OUTCOMES: dict[str, frozenset[str]] = {
+    "authorize": frozenset(
+        {"authorized", "captured", "requires_action", "declined", "refused", "unknown", "integrity_failure"}
+    ),
+    "capture": frozenset({"captured", "declined", "refused", "unknown", "integrity_failure"}),
+    "void": frozenset({"voided", "declined", "refused", "unknown", "integrity_failure"}),
+    "refund": frozenset(
+        {"refunded", "refund_pending", "refund_failed", "declined", "refused", "unknown", "integrity_failure"}
+    ),
+}
+
+
+def _refuse(reason: RejectionReason, field: str, message: str) -> NoReturn:
+    raise Refused(reason=reason, field=field, message=message)
+
+
+def _luhn(digits: str) -> bool:
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        value = int(digit)
+        if position % 2:
+            value = value * 2 - 9 if value > 4 else value * 2
+        total += value
+    return total % 10 == 0
+
+
+def _is_card(digits: str) -> bool:
+    return len(digits) in _CARD_DIGITS and digits[0] not in _NOT_OF_A_NETWORK and _luhn(digits)
+
+
+def _word_around(text: str, start: int, end: int) -> str:
+    while start > 0 and text[start - 1].isalnum():
+        start -= 1
+    while end < len(text) and text[end].isalnum():
+        end += 1
+    return text[start:end]
+
+
+def _spans(text: str) -> Iterable[tuple[int, int]]:
+    """Where card numbers stand in a text."""
+    text = _UUID.sub(lambda match: "x" * len(match.group()), text)
+    for run in _DIGITS.finditer(text):
+        groups = [(run.start() + group.start(), run.start() + group.end()) for group in _GROUP.finditer(run.group())]
+        for first, (start, _) in enumerate(groups):
+            digits = ""
+            for last_start, end in groups[first:]:
+                digits += text[last_start:end]
+                if len(digits) > _CARD_DIGITS[-1]:
+                    break
+                if _is_card(digits):
+                    word = _word_around(text, start, end)
+                    if len(word) == end - start or not _HEX.fullmatch(word):
+                        yield start, end
+
+
+def has_card_number(text: str) -> bool:
+    """Whether something in the text looks like a card number."""
+    return _DIGITS.search(text) is not None and any(True for _ in _spans(text))
+
+
+def safe_text(text: str) -> str:
+    """An outsider's words as we may keep them: card numbers masked, and not too long."""
+    if _DIGITS.search(text):
+        for start, end in list(_spans(text)):
+            text = text[:start] + "*" * (end - start) + text[end:]
+    return text[:PROVIDER_TEXT_CHARS_MAX]
+
+
+def _check_texts(fields: Iterable[tuple[str, str, int]]) -> None:
+    for field, text, chars_max in fields:
+        if len(text) > chars_max:
+            _refuse("invalid_field", field, f"{field} has {len(text)} characters; at most {chars_max} are allowed.")
+
+
+def _check_cards(fields: Iterable[tuple[str, str]]) -> None:
+    for field, text in fields:
+        if _DIGITS.search(text) and has_card_number(text):
+            _refuse("card_number", field, f"{field} holds what looks like a card number; send a token instead.")
+
+
+def _check_tenant(tenant: str) -> None:
+    if not _TENANT.fullmatch(tenant):
+        _refuse("invalid_field", "tenant", f"A tenant id has 1 to {TENANT_CHARS_MAX} characters of a-z, 0-9, _ and -.")
+
+
+def _check_payment_id(payment_id: str) -> None:
+    if not _PAYMENT_ID.fullmatch(payment_id):
+        _refuse("invalid_field", "payment_id", "A payment id is pi_ and 24 hexadecimal digits.")
+
+
+def _check_key(field: str, key: str) -> None:
+    if not 0 < len(key) <= KEY_CHARS_MAX or not key.isprintable():
+        _refuse("invalid_field", field, f"{field} needs 1 to {KEY_CHARS_MAX} printable characters.")
+
+
+def _check_amount(amount_minor: int) -> None:
+    if not 0 < amount_minor <= AMOUNT_MINOR_MAX:
+        _refuse("invalid_amount", "amount_minor", f"amount_minor must be 1 to {AMOUNT_MINOR_MAX} minor units.")
+
+
+def _check_currency(currency: str) -> None:
+    if currency not in EXPONENTS:
+        _refuse("unknown_currency", "currency", "currency must be an active ISO 4217 code in upper case, such as EUR.")
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    if len(metadata) > METADATA_KEYS_MAX:
+        _refuse("invalid_field", "metadata", f"metadata has {len(metadata)} keys; at most {METADATA_KEYS_MAX} are allowed.")
+    for key, value in metadata.items():
+        if not 0 < len(key) <= METADATA_KEY_CHARS_MAX:
+            _refuse("invalid_field", "metadata", f"A metadata key has 1 to {METADATA_KEY_CHARS_MAX} characters.")
+        if len(value) > METADATA_VALUE_CHARS_MAX:
+            _refuse("invalid_field", "metadata", f"A metadata value has at most {METADATA_VALUE_CHARS_MAX} characters.")
+
+
+def _check_traceparent(traceparent: str) -> None:
+    if traceparent and not _TRACEPARENT.fullmatch(traceparent):
+        _refuse("invalid_field", "traceparent", "traceparent must be W3C trace context, or empty.")
+
+
+def _check_attribution(who: Attribution) -> None:
+    if who.actor_kind == "unrecognized":
+        _refuse("invalid_field", "attribution.actor_kind", "Every command says what kind of actor it comes from.")
+    _check_key("attribution.idempotency_key", who.idempotency_key)
+    _check_texts(
+        (
+            ("attribution.actor_id", who.actor_id, TEXT_CHARS_MAX),
+            ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
+            ("attribution.reason", who.reason, TEXT_CHARS_MAX),
+            ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+        )
+    )
+    _check_traceparent(who.traceparent)
+
+
+def check_intent(intent: PaymentIntent) -> None:
+    """Raises `Refused` when an upstream system's intent breaks its contract. Whether the tenant is known is not asked."""
+    _check_tenant(intent.tenant)
+    _check_key("intent_key", intent.intent_key)
+    _check_amount(intent.amount_minor)
+    _check_currency(intent.currency)
+    if intent.capture_method == "unrecognized":
+        _refuse("invalid_field", "capture_method", "capture_method must be automatic or manual.")
+    if intent.confirm and not intent.payment_method:
+        _refuse("invalid_field", "payment_method", "An intent that is to be charged at once needs a payment_method.")
+    texts = (
+        ("payment_method", intent.payment_method, TEXT_CHARS_MAX),
+        ("customer", intent.customer, TEXT_CHARS_MAX),
+        ("description", intent.description, DESCRIPTION_CHARS_MAX),
+        ("upstream", intent.upstream, TEXT_CHARS_MAX),
+        ("request_id", intent.request_id, TEXT_CHARS_MAX),
+    )
+    _check_texts(texts)
+    _check_metadata(intent.metadata)
+    _check_traceparent(intent.traceparent)
+    _check_cards((("intent_key", intent.intent_key), *((field, text) for field, text, _ in texts)))
+    _check_cards(("metadata", text) for pair in intent.metadata.items() for text in pair)
+
+
+def check_command(command: PaymentCommand) -> None:
+    """Raises `Refused` when a command breaks its contract, whatever the state of its payment."""
+    _check_tenant(command.tenant)
+    _check_payment_id(command.payment_id)
+    if command.kind == "unrecognized":
+        _refuse("invalid_field", "kind", "kind must be create, confirm, capture, cancel or refund.")
+    who = command.attribution
+    _check_attribution(who)
+    if command.kind == "create":
+        _check_create(command)
+    elif command.amount_minor is not None:
+        _check_amount(command.amount_minor)
+    if command.kind == "cancel" and command.reason not in CANCELLATION_REASONS:
+        _refuse("invalid_field", "reason", f"A cancellation's reason is one of {', '.join(CANCELLATION_REASONS[1:])}.")
+    if command.kind == "refund" and command.reason not in REFUND_REASONS:
+        _refuse("invalid_field", "reason", f"A refund's reason is one of {', '.join(REFUND_REASONS[1:])}.")
+    _check_lengths(command)
+    _check_cards(
+        (
+            ("payment_method", command.payment_method),
+            ("customer", command.customer),
+            ("description", command.description),
+            ("fingerprint", command.fingerprint),
+            ("correlation_id", command.correlation_id),
+            ("attribution.actor_id", who.actor_id),
+            ("attribution.on_behalf_of", who.on_behalf_of),
+            ("attribution.reason", who.reason),
+            ("attribution.request_id", who.request_id),
+            ("attribution.idempotency_key", who.idempotency_key),
+        )
+    )
+    if command.metadata:
+        _check_cards(("metadata", text) for pair in command.metadata.items() for text in pair)
+
+
+def _check_create(command: PaymentCommand) -> None:
+    if command.amount_minor is None:
+        _refuse("invalid_amount", "amount_minor", "A payment needs an amount.")
+    _check_amount(command.amount_minor)
+    _check_currency(command.currency)
+    if command.capture_method == "unrecognized":
+        _refuse("invalid_field", "capture_method", "capture_method must be automatic or manual.")
+    if command.payment_id != ids.payment_id(command.tenant, command.attribution.idempotency_key):
+        _refuse("invalid_field", "payment_id", "A new payment's id is the hash of tenant and idempotency key.")
+
+
+def _check_lengths(command: PaymentCommand) -> None:
+    if command.payment_method or command.customer or command.description:
+        _check_texts(
+            (
+                ("payment_method", command.payment_method, TEXT_CHARS_MAX),
+                ("customer", command.customer, TEXT_CHARS_MAX),
+                ("description", command.description, DESCRIPTION_CHARS_MAX),
+            )
+        )
+    if command.metadata:
+        _check_metadata(command.metadata)
+    _check_texts(
+        (
+            ("fingerprint", command.fingerprint, FINGERPRINT_CHARS_MAX),
+            ("correlation_id", command.correlation_id, TEXT_CHARS_MAX),
+        )
+    )
+    if command.reply_partition is not None and command.reply_partition < 0:
+        _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
+
+
+def check_result(result: ProviderResult) -> None:
+    """Raises `Refused` when a provider result breaks its contract, whatever the state of its payment."""
+    _check_tenant(result.tenant)
+    _check_payment_id(result.payment_id)
+    fitting = _OUTCOMES.get(result.operation)
+    if fitting is None:
+        _refuse("invalid_field", "operation", "operation must be authorize, capture, void or refund.")
+    if result.outcome not in fitting:
+        _refuse("invalid_field", "outcome", f"{result.outcome} does not answer {result.operation}.")
+    if not 0 <= result.amount_minor <= AMOUNT_MINOR_MAX:
+        _refuse("invalid_amount", "amount_minor", f"amount_minor must be 0 to {AMOUNT_MINOR_MAX} minor units.")
+    if not 0 <= result.provider_fee_minor <= AMOUNT_MINOR_MAX:
+        _refuse("invalid_amount", "provider_fee_minor", f"A fee must be 0 to {AMOUNT_MINOR_MAX} minor units.")
+    who = result.attribution
+    _check_texts(
+        (
+            ("provider_reference", result.provider_reference, TEXT_CHARS_MAX),
+            ("decline_code", result.decline_code, TEXT_CHARS_MAX),
+            ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+            ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
+        )
+    )
+    _check_traceparent(who.traceparent)
+    _check_cards((("provider_reference", result.provider_reference), ("decline_code", result.decline_code)))
+
+
+def check_tenant(tenant: Tenant) -> None:
+    """Raises `Refused` when a tenant's configuration can't be worked with."""
+    _check_tenant(tenant.tenant)
+    if tenant.status == "unrecognized":
+        _refuse("invalid_field", "status", "status must be active or suspended.")
+    field = windows.fault(
+        timezone=tenant.timezone,
+        cutoff=tenant.settlement_cutoff,
+        interval_ms=tenant.settlement_interval_ms,
+        grace_ms=tenant.settlement_grace_ms,
+    )
+    if field:
+        _refuse("invalid_field", *field)

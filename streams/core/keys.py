@@ -1,0 +1,77 @@
+"""State keys of both folds, in one place: a letter for the kind, then what it belongs to, parted by slashes.
+
+A tenant id and a payment id hold no slash (`checks`), so no key of one can be read as a key of another. Whatever is
+free text (an idempotency key, a movement id) comes last.
+"""
+
+from __future__ import annotations
+
+CLOCK = b"c/"
+"""Lifecycle: the newest tick."""
+HEALTH = b"h/"
+"""Lifecycle: providers that may not be chosen now."""
+EXPIRY_PREFIX = b"e/"
+"""Lifecycle: stored replies by the time they end, so that a tick finds the due ones first."""
+TENANT_PREFIX = b"t/"
+"""Both folds: tenants."""
+OPEN_PREFIX = b"o/"
+"""Settlement: open windows by the time they close for good, so that a tick finds the due ones first."""
+
+_TIME_BYTES = 8
+
+
+def payment(tenant: str, payment_id: str) -> bytes:
+    """The payment with its attempts and refunds."""
+    return f"p/{tenant}/{payment_id}".encode()
+
+
+def texts(tenant: str, payment_id: str) -> bytes:
+    """Description and metadata of a payment, where it has any: written once, apart from what changes often."""
+    return f"x/{tenant}/{payment_id}".encode()
+
+
+def reply(tenant: str, payment_id: str, idempotency_key: str) -> bytes:
+    """The answer to the command that came with this idempotency key."""
+    return f"i/{tenant}/{payment_id}/{idempotency_key}".encode()
+
+
+def expiry(due_ms: int, reply_key: bytes) -> bytes:
+    """The mark that the reply under `reply_key` ends at `due_ms`; sorts by time."""
+    return EXPIRY_PREFIX + due_ms.to_bytes(_TIME_BYTES, "big") + reply_key
+
+
+def expiry_parts(key: bytes) -> tuple[int, bytes]:
+    """Time and reply key of an `expiry` key."""
+    start = len(EXPIRY_PREFIX)
+    return int.from_bytes(key[start : start + _TIME_BYTES], "big"), key[start + _TIME_BYTES :]
+
+
+def tenant(tenant: str) -> bytes:
+    """The tenant's configuration."""
+    return f"t/{tenant}".encode()
+
+
+def policy(tenant: str) -> bytes:
+    """The tenant's routing policy; of the empty tenant: everybody else's."""
+    return f"r/{tenant}".encode()
+
+
+def flow(tenant: str, provider: str, currency: str) -> bytes:
+    """Settlement: what a tenant's money at a provider in a currency has come to so far."""
+    return f"f/{tenant}/{provider}/{currency}".encode()
+
+
+def window(tenant: str, provider: str, currency: str, opens_ms: int) -> bytes:
+    """Settlement: one window; sorts by time within its flow."""
+    return f"w/{tenant}/{provider}/{currency}/".encode() + opens_ms.to_bytes(_TIME_BYTES, "big")
+
+
+def open_window(due_ms: int, window_key: bytes) -> bytes:
+    """Settlement: the mark that the window under `window_key` closes once the clock reaches `due_ms`."""
+    return OPEN_PREFIX + due_ms.to_bytes(_TIME_BYTES, "big") + window_key
+
+
+def open_window_parts(key: bytes) -> tuple[int, bytes]:
+    """Time and window key of an `open_window` key."""
+    start = len(OPEN_PREFIX)
+    return int.from_bytes(key[start : start + _TIME_BYTES], "big"), key[start + _TIME_BYTES :]

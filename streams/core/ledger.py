@@ -1,0 +1,129 @@
+"""The chart of accounts, and what each posting pattern means.
+
+An account is 'kind:owner'. Positive amounts debit, negative ones credit. The legs of an event sum to zero per currency;
+that is checked when the event is made, and an event that does not balance stops the partition.
+"""
+
+from __future__ import annotations
+
+from schemas.records import Posting
+from streams.core.errors import Unbalanced
+
+CHART: dict[str, str] = {
+    "authorization_hold": "memo, provider: what the provider's customers' banks hold for us",
+    "authorized_funds": "memo, tenant: the other side of the holds",
+    "provider_receivable": "asset, provider: what the provider has taken for tenants, less what it gave back and its fees",
+    "tenant_payable": "liability, tenant: what the tenant has earned and was not settled yet",
+    "refund_pending": "liability, provider: refunds that the tenant has paid for and the provider has not made yet",
+    "provider_stray": "asset, provider: money taken by attempts that were given up, to go straight back",
+    "stray_owed": "liability, provider: the same money as what customers are owed",
+    "payout_in_transit": "liability, tenant: settled, on its way to the tenant (or, negative, to be collected)",
+}
+"""Kinds of account: class, owner, meaning."""
+
+PATTERNS: dict[str, str] = {
+    "hold": "An authorisation: debit authorization_hold, credit authorized_funds. No money has moved.",
+    "release": "A hold ends, by capture, void or expiry: the reverse of hold, always in full.",
+    "capture": "Money taken: debit provider_receivable, credit tenant_payable.",
+    "fee": "The provider keeps its fee, a cost of the tenant's: debit tenant_payable, credit provider_receivable.",
+    "refund": "A refund begins, and the tenant pays for it: debit tenant_payable, credit refund_pending.",
+    "refunded": "The provider made the refund: debit refund_pending, credit provider_receivable.",
+    "refund_failed": "A refund failed before it was made: the reverse of refund; the tenant has the money back.",
+    "refund_returned": "A refund failed after it was made: debit provider_receivable, credit tenant_payable.",
+    "stray": "Money taken by an attempt that was given up: debit provider_stray, credit stray_owed. Never the tenant's.",
+    "stray_returned": "It went back: the reverse of stray.",
+    "settle": "A window closes: debit tenant_payable, credit payout_in_transit by its net (the reverse when negative).",
+}
+"""Every pattern by name. Each is a function of this module with the same name."""
+
+Postings = tuple[Posting, ...]
+
+
+def _legs(debit: str, credit: str, amount_minor: int, currency: str) -> Postings:
+    return (
+        Posting(account=debit, amount_minor=amount_minor, currency=currency),
+        Posting(account=credit, amount_minor=-amount_minor, currency=currency),
+    )
+
+
+def hold(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """An authorisation stands."""
+    return _legs(f"authorization_hold:{provider}", f"authorized_funds:{tenant}", amount_minor, currency)
+
+
+def release(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """An authorisation ends."""
+    return _legs(f"authorized_funds:{tenant}", f"authorization_hold:{provider}", amount_minor, currency)
+
+
+def capture(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """The provider took money for the tenant."""
+    return _legs(f"provider_receivable:{provider}", f"tenant_payable:{tenant}", amount_minor, currency)
+
+
+def fee(provider: str, tenant: str, fee_minor: int, currency: str) -> Postings:
+    """The provider keeps its fee; nothing when there is none."""
+    if not fee_minor:
+        return ()
+    return _legs(f"tenant_payable:{tenant}", f"provider_receivable:{provider}", fee_minor, currency)
+
+
+def refund(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A refund begins."""
+    return _legs(f"tenant_payable:{tenant}", f"refund_pending:{provider}", amount_minor, currency)
+
+
+def refunded(provider: str, amount_minor: int, currency: str) -> Postings:
+    """The provider made a refund."""
+    return _legs(f"refund_pending:{provider}", f"provider_receivable:{provider}", amount_minor, currency)
+
+
+def refund_failed(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A refund failed before it was made."""
+    return _legs(f"refund_pending:{provider}", f"tenant_payable:{tenant}", amount_minor, currency)
+
+
+def refund_returned(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A refund failed after it was made."""
+    return _legs(f"provider_receivable:{provider}", f"tenant_payable:{tenant}", amount_minor, currency)
+
+
+def stray(provider: str, amount_minor: int, currency: str) -> Postings:
+    """An attempt that was given up took money."""
+    return _legs(f"provider_stray:{provider}", f"stray_owed:{provider}", amount_minor, currency)
+
+
+def stray_returned(provider: str, amount_minor: int, currency: str) -> Postings:
+    """That money went back."""
+    return _legs(f"stray_owed:{provider}", f"provider_stray:{provider}", amount_minor, currency)
+
+
+def settle(tenant: str, net_minor: int, currency: str) -> Postings:
+    """A window closes with this net, which may be negative; nothing when it is zero."""
+    if not net_minor:
+        return ()
+    return _legs(f"tenant_payable:{tenant}", f"payout_in_transit:{tenant}", net_minor, currency)
+
+
+def balanced(postings: Postings) -> Postings:
+    """The postings, checked (P2). Raises `Unbalanced`."""
+    if not postings:
+        return postings
+    first = postings[0].currency
+    total = 0
+    others: dict[str, int] = {}
+    for leg in postings:
+        if not leg.amount_minor:
+            message = f"an empty leg on {leg.account}"
+            raise Unbalanced(message)
+        if leg.account.partition(":")[0] not in CHART:
+            message = f"{leg.account} is not in the chart of accounts"
+            raise Unbalanced(message)
+        if leg.currency == first:
+            total += leg.amount_minor
+        else:
+            others[leg.currency] = others.get(leg.currency, 0) + leg.amount_minor
+    if total or any(others.values()):
+        message = f"postings do not sum to zero: {[(leg.account, leg.amount_minor, leg.currency) for leg in postings]}"
+        raise Unbalanced(message)
+    return postings

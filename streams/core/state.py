@@ -1,0 +1,201 @@
+"""State as it is kept: small structs in msgpack arrays behind one byte that names their version.
+
+A field is only ever added at the end and with a default; then the version stays and old bytes still read. Any other
+change is a new version with a decoder that lifts the older one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal, TypeVar
+
+import msgspec
+
+from schemas.records import PaymentStatus, ProviderOperation, ProviderOutcome, RefundStatus, WindowStatus
+from streams.core.errors import StateUnreadable
+
+STATE_VERSION = 1
+_VERSION_BYTE = bytes([STATE_VERSION])
+_CONFIGURATION_CACHED = 4096
+
+AttemptStatus = Literal["pending", "authorized", "captured", "failed", "voided", "stray", "reversed"]
+"""pending: not known to have an effect; stray: had an effect after it was given up; reversed: that effect is undone."""
+
+Doubt = Literal["", "unknown", "held"]
+"""unknown: nobody can say yet what the provider did; held: what it says can't be right, a person must look."""
+
+
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One try to charge at one provider. Its number is its place in `Payment.attempts`, from 1."""
+
+    provider: str
+    status: AttemptStatus = "pending"
+    operation: ProviderOperation | Literal[""] = "authorize"
+    """What the provider is doing; empty when nothing is under way."""
+    doubt: Doubt = ""
+    requests: int = 1
+    """Requests made so far; the newest one carries this number."""
+    asked_minor: int = 0
+    """Amount of the newest capture (or of a stray effect that is to be undone)."""
+    captured_minor: int = 0
+    reference: str = ""
+    fee_minor: int = 0
+    failure_code: str = ""
+    conflict: ProviderOutcome | Literal[""] = ""
+    """The last outcome that contradicted this attempt, so that its repetition is no news."""
+
+
+class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Money on its way back to the customer."""
+
+    id: str
+    attempt: int
+    amount_minor: int
+    status: RefundStatus = "pending"
+    doubt: Doubt = ""
+    reason: str = ""
+    reference: str = ""
+    waiting: str = ""
+    """Idempotency key of the command that still waits for an answer; empty when none does."""
+    conflict: ProviderOutcome | Literal[""] = ""
+    failure: str = ""
+
+
+class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A payment intent with its attempts and refunds. Tenant and id are in its key."""
+
+    status: PaymentStatus
+    amount_minor: int
+    currency: str
+    manual: bool
+    payment_method: str
+    customer: str
+    created_ms: int
+    sequence: int = 0
+    last_event_id: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    tried_from: int = 0
+    """How many attempts earlier confirmations made; failover passes over providers tried since."""
+    policy_version: int = 0
+    waiting: str = ""
+    """Idempotency key of the command on the charge that still waits for an answer; empty when none does."""
+    canceling: bool = False
+    """Whether the authorisation is to be given up as soon as it is there."""
+    cancellation_reason: str = ""
+    error_code: str = ""
+    error_decline_code: str = ""
+    has_texts: bool = False
+
+
+class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the tenant wrote about the payment; never changes."""
+
+    description: str = ""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class StoredReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The answer to a command, kept by its idempotency key. While it is running, http_status is 0."""
+
+    fingerprint: bytes
+    http_status: int = 0
+    reply_partition: int | None = None
+    correlation_id: str = ""
+    payment: bytes = b""
+    """The payment's state at the answer: the answer is made from it again, bit for bit."""
+    refund_id: str = ""
+    error: tuple[str, str, str, str, str, bool] | None = None
+    """The fields of an `ErrorObject` in order."""
+
+
+class TenantState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the folds need of a tenant."""
+
+    version: int
+    active: bool
+    timezone: str = "UTC"
+    cutoff: str = "00:00"
+    interval_ms: int = 0
+    grace_ms: int = 0
+
+
+class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Providers in order of priority."""
+
+    version: int
+    providers: tuple[str, ...]
+
+
+class Health(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Providers that may not be chosen now."""
+
+    unhealthy: tuple[str, ...] = ()
+
+
+class Clock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The newest tick, in ms since the epoch."""
+
+    time_ms: int = 0
+
+
+class Flow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A tenant's money at a provider in a currency, over all its windows."""
+
+    sequence: int = 0
+    last_event_id: str = ""
+    closed_until_ms: int = 0
+    """Every window that ends by then is closed."""
+    net_minor: int = 0
+    """All movements ever."""
+    closed_net_minor: int = 0
+    """All closed windows' nets."""
+
+
+class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A settlement window: its bounds and what it adds up to, in minor units."""
+
+    window_id: str
+    opens_ms: int
+    closes_ms: int
+    grace_ms: int
+    movements: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    fees_minor: int = 0
+    other_minor: int = 0
+    status: WindowStatus = "open"
+
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODERS = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Attempt, Payment, Texts, StoredReply, TenantState, Policy, Health, Clock, Flow, Window)
+}
+_decode_payment = _DECODERS[Payment].decode
+
+
+def encode(state: msgspec.Struct) -> bytes:
+    """The state's bytes, in the newest version."""
+    return _VERSION_BYTE + _encode(state)
+
+
+def decode(kind: type[_S], value: bytes) -> _S:
+    """State of that kind from its bytes. Raises `StateUnreadable`."""
+    if value[:1] != _VERSION_BYTE:
+        message = f"{kind.__name__}: state version {value[:1].hex()} is not known here; this code reads up to {STATE_VERSION}"
+        raise StateUnreadable(message)
+    try:
+        decoded: _S = _DECODERS[kind].decode(memoryview(value)[1:])
+    except msgspec.MsgspecError as error:
+        message = f"{kind.__name__}: the state's bytes are damaged: {error}"
+        raise StateUnreadable(message) from error
+    return decoded
+
+
+@lru_cache(maxsize=_CONFIGURATION_CACHED)
+def decode_configuration(kind: type[_S], value: bytes) -> _S:
+    """Like `decode`, remembered: for what many inputs read and few change."""
+    return decode(kind, value)
