@@ -140,7 +140,7 @@ class Process:
                     killed = True
                 self._shared.changed.wait(0.1)
             took_ms = round((time.monotonic() - began) * 1000)
-            self._set(stopped_in_ms=took_ms, killed=killed)
+            self._set(stopped_at_ms=_now_ms(), stopped_in_ms=took_ms, killed=killed)
         self._shared.note(
             self.spec.name, f"stopped in {took_ms} ms{' (killed: its deadline had passed)' if killed else ''}"
         )

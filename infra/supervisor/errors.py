@@ -16,7 +16,9 @@ from __future__ import annotations
 
 
 class SupervisorError(Exception):
-    """Anything the supervisor refuses or gives up on; `remedy` says what to do about it."""
+    """Anything the supervisor refuses or gives up on; `remedy` says what to do, `exit_status` how a command should end."""
+
+    exit_status = 1
 
     def __init__(self, message: str, *, remedy: str) -> None:
         super().__init__(message)
@@ -32,7 +34,9 @@ class StartRefusedError(SupervisorError):
 
 
 class AlreadyRunningError(StartRefusedError):
-    """Another supervisor, `pid`, holds this data directory."""
+    """Another supervisor, `pid`, holds this data directory; scripts can tell it by its status."""
+
+    exit_status = 3
 
     def __init__(self, message: str, *, remedy: str, pid: int | None) -> None:
         super().__init__(message, remedy=remedy)

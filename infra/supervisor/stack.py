@@ -44,7 +44,8 @@ class Stack:
         free_bytes: Callable[[Path], int] = checks.free_bytes,
     ) -> None:
         self._levels = levels(specs)
-        self._specs = {spec.name: spec for spec in specs}
+        by_name = {spec.name: spec for spec in specs}
+        self._specs = {name: by_name[name] for level in self._levels for name in level}
         self._environment = dict(os.environ if environment is None else environment)
         self._facts = dict(facts or {})
         self._limits = limits or Limits()

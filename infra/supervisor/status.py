@@ -46,6 +46,7 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_exit: str | None = None
     ready_kind: Kind = Kind.ALIVE
     ready_target: str = ""
+    stopped_at_ms: int | None = None
     stopped_in_ms: int | None = None
     killed: bool = False
 

@@ -1,0 +1,32 @@
+"""The `clearline` command: a table of commands, each in a module of its own that is imported when it is used."""
+
+from __future__ import annotations
+
+import click
+
+from infra.cli._group import CommandTable, LazyGroup, version
+
+# name → (module:function, what `clearline --help` says). The module is imported when the command runs.
+COMMANDS: CommandTable = {
+    "up": ("infra.cli.up:up", "Start the stack and keep it running."),
+    "down": ("infra.cli.down:down", "Stop the running stack."),
+    "status": ("infra.cli.status:status", "Show the stack's processes and whether they are well."),
+    "logs": ("infra.cli.logs:logs", "Print the logs of the stack's processes."),
+    "sql": ("infra.cli.sql:sql", "Ask the warehouse a question in SQL."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_by_name=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(version(), prog_name="clearline", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(*, debug: bool) -> None:
+    """Clearline carries payments from charge to settlement on Kafka, Faust and ClickHouse.
+
+    `clearline up` starts everything on this machine; set CLEARLINE_KAFKA or CLEARLINE_CLICKHOUSE to use your own
+    Kafka or ClickHouse instead of the embedded ones. Everything is kept in one data directory (./.clearline).
+    """
+    del debug  # read by the group, which shows the errors

@@ -1,0 +1,74 @@
+"""`clearline status`: the processes of a stack, and whether each is well right now."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from infra.cli._console import console, data_option, duration, print_error, processes_table
+from infra.supervisor import DataDirectory, Phase, StackStatus
+
+NOT_RUNNING_STATUS = 2
+UNWELL_STATUS = 1
+
+
+@click.command()
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def status(*, data: Path, as_json: bool) -> None:
+    """Show the processes with pid, port, uptime and restarts, asking each whether it answers.
+
+    Ends with 0 when all are well, with 1 when one isn't (or isn't ready yet), with 2 where no stack runs.
+    """
+    directory = DataDirectory(data)
+    holder = directory.holder()
+    found = directory.read_status()
+    if holder is None or found is None or found.supervisor_pid != holder:
+        _not_running(data, found, as_json=as_json)
+        sys.exit(NOT_RUNNING_STATUS)
+    with ThreadPoolExecutor(len(found.processes) or 1) as pool:
+        names = [process.name for process in found.processes]
+        well = dict(zip(names, pool.map(lambda process: process.probe(), found.processes), strict=True))
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(_described(found, well)), indent=2).decode())
+    else:
+        _print(found, well, data)
+    unwell = [process.name for process in found.processes if not well[process.name] and process.required]
+    sys.exit(UNWELL_STATUS if unwell or found.phase is not Phase.RUNNING else 0)
+
+
+def _described(found: StackStatus, well: dict[str, bool]) -> dict[str, Any]:
+    described: dict[str, Any] = msgspec.to_builtins(found)
+    for process in described["processes"]:
+        process["well"] = well[process["name"]]
+    return {"running": True, **described}
+
+
+def _print(found: StackStatus, well: dict[str, bool], data: Path) -> None:
+    out, now_ms = console(), time.time_ns() // 1_000_000
+    out.print(processes_table(found, well=well, now_ms=now_ms))
+    for name, value in found.facts.items():
+        out.print(f"{name}={value}", style="dim")
+    up = duration(now_ms - found.started_at_ms)
+    out.print(f"{found.phase} on {data} for {up} (supervisor pid {found.supervisor_pid})")
+
+
+def _not_running(data: Path, last: StackStatus | None, *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode({"running": False, "last": last}).decode())
+        return
+    out = console()
+    out.print(f"nothing runs on {data}; `clearline up` starts it")
+    if last is None:
+        return
+    if last.failure is not None:
+        out.print("the last run ended by itself:")
+        print_error(last.failure.message, remedy=last.failure.remedy, details=last.failure.last_lines)
+    elif last.phase is not Phase.STOPPED:
+        out.print("the last run was killed; its processes were ended with it, and what was committed is kept")
