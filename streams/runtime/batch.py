@@ -8,7 +8,7 @@ import msgspec
 
 from streams.runtime.config import BATCH_OUTPUT_BYTES_MAX, BATCH_OUTPUTS_MAX
 from streams.runtime.errors import OutputOversized, PoisonRecord, StreamsError
-from streams.runtime.record import Headers, Output, Record
+from streams.runtime.record import RECORD_OVERHEAD_BYTES, Headers, Output, Record
 from streams.runtime.state import StateView
 
 Handler = Callable[[Record, "Context"], None]
@@ -53,7 +53,9 @@ class Context:
         output = Output(
             topic, value, key, partition, headers, self.record.timestamp_ms if timestamp_ms is None else timestamp_ms
         )
-        size_bytes = output.size_bytes()
+        size_bytes = RECORD_OVERHEAD_BYTES + (len(value) if value is not None else 0) + (len(key) if key else 0)
+        if headers:
+            size_bytes = output.size_bytes()
         if size_bytes > batch.output_bytes_max:
             raise OutputOversized(f"output of {size_bytes} bytes to {topic} exceeds {batch.output_bytes_max}")
         batch.outputs.append(output)

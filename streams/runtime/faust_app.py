@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import faust
 import msgspec
@@ -29,25 +29,26 @@ EXIT_FAILED = 70  # EX_SOFTWARE
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 
 
-class _NoFaustKafka(BootStrategy):  # type: ignore[misc]
+class _NoFaustKafka(BootStrategy):
     """Agents, web, timers and sensors; Kafka is the tasks' business."""
 
     enable_kafka = enable_kafka_producer = enable_kafka_consumer = False
 
 
-class RuntimeAgent(faust.Agent):  # type: ignore[misc]
+class RuntimeAgent(faust.Agent):
     """An agent that tells its source when it crashes or is cancelled, so that no batch waits for it."""
 
     async def _execute_actor(self, coro: Any, aref: Any) -> None:
         try:
             await super()._execute_actor(coro, aref)
         finally:
-            for source in self.app.sources:
+            app = cast(RuntimeApp, self.app)
+            for source in app.sources:
                 if source.channel is self.channel:
                     source.agent_left(aref.crash_reason)
 
 
-class RuntimeWorker(Worker):  # type: ignore[misc]
+class RuntimeWorker(Worker):
     """Ends with the status and the last line that a supervisor needs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,7 +62,7 @@ class RuntimeWorker(Worker):  # type: ignore[misc]
             super().execute_from_commandline()
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
-        failure = self.app.failure
+        failure = cast(RuntimeApp, self.app).failure
         logging.shutdown()
         sys.stdout.flush()
         if failure is not None:
@@ -72,7 +73,7 @@ class RuntimeWorker(Worker):  # type: ignore[misc]
         os._exit(status)
 
 
-class RuntimeApp(faust.App):  # type: ignore[misc]
+class RuntimeApp(faust.App):
     """A `faust.App` with `source`: see `make_app`."""
 
     BootStrategy = _NoFaustKafka
@@ -176,7 +177,13 @@ def log_settings(level: str = "INFO") -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": LOG_FORMAT, "datefmt": "%Y-%m-%dT%H:%M:%S", "()": "streams.runtime.faust_app.UtcFormatter"}},
+        "formatters": {
+            "line": {
+                "format": LOG_FORMAT,
+                "datefmt": "%Y-%m-%dT%H:%M:%S",
+                "()": "streams.runtime.faust_app.UtcFormatter",
+            }
+        },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {"streams": {"level": level}},
@@ -190,13 +197,17 @@ class UtcFormatter(logging.Formatter):
 
 
 def _add_views(app: RuntimeApp) -> None:
-    @app.page("/health")  # type: ignore[misc]
+    @app.page("/health")
     async def health(self: Any, request: Any) -> Any:
         """Every task's partitions, restores, stops, lag and counters; 503 until ready and while a partition stands."""
         tasks = [source.status() for source in app.sources]
         ready = app.failure is None and all(task.ready for task in tasks)
         healthy = app.failure is None and all(task.healthy for task in tasks)
-        body = {"ready": ready, "healthy": healthy, "failure": str(app.failure) if app.failure else None}
+        body: dict[str, Any] = {
+            "ready": ready,
+            "healthy": healthy,
+            "failure": str(app.failure) if app.failure else None,
+        }
         body["tasks"] = [
             msgspec.to_builtins(task)
             | {"ready": task.ready, "healthy": task.healthy, "lag": sum(part.lag for part in task.partitions)}
@@ -204,7 +215,7 @@ def _add_views(app: RuntimeApp) -> None:
         ]
         return self.json(body, status=200 if ready and healthy else 503)
 
-    @app.page("/live")  # type: ignore[misc]
+    @app.page("/live")
     async def live(self: Any, request: Any) -> Any:
         """200 as long as the process answers."""
         return self.json({"live": True})

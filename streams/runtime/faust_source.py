@@ -42,7 +42,7 @@ STOP_TIMEOUT_S = 8.0
 SUBSCRIBER_WAIT_S = 0.02
 
 
-class BatchQueue(ThrowableQueue):  # type: ignore[misc]
+class BatchQueue(ThrowableQueue[Any]):
     """The agent's queue: when the agent asks for the next batch, the one before must have been run."""
 
     given: Batch | None = None
@@ -65,18 +65,18 @@ class BatchQueue(ThrowableQueue):  # type: ignore[misc]
             self.given = None
 
 
-class BatchChannel(faust.Channel):  # type: ignore[misc]
+class BatchChannel(faust.Channel[Batch]):
     """An in-process channel of batches for one agent."""
 
     @property
-    def queue(self) -> BatchQueue:
+    def queue(self) -> ThrowableQueue[Any]:
         """The queue behind this iterator of the channel."""
         if self._queue is None:
             self._queue = BatchQueue(maxsize=1, flow_control=self.app.flow_control, clear_on_resume=True)
         return self._queue
 
 
-class Source(Service):  # type: ignore[misc]
+class Source(Service):
     """
     One task as a service of the Faust app.
 
@@ -109,6 +109,7 @@ class Source(Service):  # type: ignore[misc]
             rejection=rejection,
             tables=tables,
         )
+        self._event_loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # set before the thread starts
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pending: Batch | None = None
@@ -120,7 +121,7 @@ class Source(Service):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Start the task's thread."""
-        self._loop = asyncio.get_running_loop()
+        self._event_loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name=f"task-{self.config.name}", daemon=True)
         self._thread.start()
 
@@ -132,7 +133,9 @@ class Source(Service):  # type: ignore[misc]
             return True
         await asyncio.get_running_loop().run_in_executor(None, thread.join, STOP_TIMEOUT_S)
         if thread.is_alive():
-            logger.warning("task %s did not stop in %.0f s; its open transaction is aborted", self.config.name, STOP_TIMEOUT_S)
+            logger.warning(
+                "task %s did not stop in %.0f s; its open transaction is aborted", self.config.name, STOP_TIMEOUT_S
+            )
         return not thread.is_alive()
 
     async def on_stop(self) -> None:
@@ -158,7 +161,7 @@ class Source(Service):  # type: ignore[misc]
             logger.warning("task %s while closing: %s", self.config.name, error)
         if failure is not None:
             try:
-                self._loop.call_soon_threadsafe(self.app.source_failed, self, failure)
+                self._event_loop.call_soon_threadsafe(self.app.source_failed, self, failure)
             except RuntimeError:
                 logger.error("task %s failed after the loop had ended: %r", self.config.name, failure)
 
@@ -168,7 +171,7 @@ class Source(Service):  # type: ignore[misc]
         batch.on_settled(settled.set_result)
         self._pending = batch
         try:
-            asyncio.run_coroutine_threadsafe(self._deliver(batch), self._loop)
+            asyncio.run_coroutine_threadsafe(self._deliver(batch), self._event_loop)
             error = settled.result(self.config.batch_timeout_ms / 1_000)
         except TimeoutError as error_:
             raise Fatal(

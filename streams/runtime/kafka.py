@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import (
@@ -13,12 +13,12 @@ from confluent_kafka import (
     IsolationLevel,
     KafkaError,
     KafkaException,
-    Message,
     Producer,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr-defined]
 
 from streams.runtime import seams
 from streams.runtime.config import PREFETCH_KBYTES_MAX, TaskConfig
@@ -36,11 +36,16 @@ from streams.runtime.record import Output, Record
 
 logger = logging.getLogger(__name__)
 
+# A message read or delivered has a topic, a partition and an offset; the client's stubs say None for its error events.
+_Message = Any
+_LATEST: Any = _OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
 # Messages taken from the client's queue at a time while a batch fills, so that its byte limit is looked at in between.
 CONSUME_CHUNK = 250
 
 # librdkafka's local queue; above what a batch may emit with its changelog, so that produce never waits in practice.
 QUEUE_MESSAGES_MAX = 200_000
+QUEUE_FULL_WAIT_S = 0.05
 
 _FENCED = {
     KafkaError._FENCED,
@@ -144,6 +149,7 @@ class KafkaConsumer:
             self._consumer = Consumer(dict(settings))
         self._positions: dict[seams.TopicPartition, int] = {}
         self._failure: StreamsError | None = None
+        self._metadata: object | None = None
 
     def subscribe(self, topics: Sequence[str], listener: seams.RebalanceListener) -> None:
         """Join the group; the listener hears of assignments inside `poll` and `close`."""
@@ -151,22 +157,25 @@ class KafkaConsumer:
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             # The group's assignment is acknowledged with nothing to fetch: the task fetches a partition only when its
             # position is known and its state restored, always from an explicit offset.
-            self._positions = {}
+            self._forget()
             listener.on_assigned(_pairs(partitions))
             consumer.assign([])
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             listener.on_revoked(_pairs(partitions))
-            self._positions = {}
+            self._forget()
             consumer.unassign()
 
         def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             listener.on_lost(_pairs(partitions))
-            self._positions = {}
+            self._forget()
             consumer.unassign()
 
         with boundary("subscribing"):
             self._consumer.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def _forget(self) -> None:
+        self._positions, self._metadata = {}, None
 
     def poll(self, *, records_max: int, bytes_max: int, timeout_ms: int) -> list[Record]:
         """
@@ -191,7 +200,7 @@ class KafkaConsumer:
                     break
         return records
 
-    def _take(self, messages: Sequence[Message], records: list[Record]) -> int:
+    def _take(self, messages: Sequence[_Message], records: list[Record]) -> int:
         size_bytes = 0
         append = records.append
         for message in messages:
@@ -215,7 +224,7 @@ class KafkaConsumer:
                 size_bytes += len(value)
         return size_bytes
 
-    def _judged(self, message: Message, error: KafkaError) -> StreamsError | None:
+    def _judged(self, message: _Message, error: KafkaError) -> StreamsError | None:
         """What an error event between the records means; None for what the client mends by itself."""
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             topic, partition = message.topic(), message.partition()
@@ -254,8 +263,11 @@ class KafkaConsumer:
 
     def group_metadata(self) -> object:
         """Member and generation."""
-        with boundary("asking for the group's metadata"):
-            return self._consumer.consumer_group_metadata()
+        # Asking takes 0.7 ms and the answer only changes with an assignment. A stale one would be refused, not accepted.
+        if self._metadata is None:
+            with boundary("asking for the group's metadata"):
+                self._metadata = self._consumer.consumer_group_metadata()
+        return self._metadata
 
     def end_offsets(self) -> dict[seams.TopicPartition, int]:
         """Last known ends of what is fetched."""
@@ -280,7 +292,6 @@ class KafkaProducer:
         with boundary("making the producer"):
             self._producer = Producer(dict(settings))
         self._delivered: dict[seams.TopicPartition, int] = {}
-        self._failure: StreamsError | None = None
 
     def init_transactions(self, *, timeout_ms: int) -> None:
         """Fence any earlier producer of this id."""
@@ -290,49 +301,41 @@ class KafkaProducer:
     def begin(self) -> None:
         """Start a transaction."""
         self._delivered.clear()
-        self._failure = None
         with boundary("beginning a transaction"):
             self._producer.begin_transaction()
 
-    def produce(self, output: Output, *, tracked: bool = False) -> None:
-        """Hand a record over."""
-        options: dict[str, Any] = {}
-        if output.partition is not None:
-            options["partition"] = output.partition
-        if output.headers:
-            options["headers"] = list(output.headers)
-        options["on_delivery"] = self._track if tracked else self._notice
-        with boundary(f"producing to {output.topic}"):
-            while True:
-                try:
-                    self._producer.produce(
-                        output.topic, output.value, output.key, timestamp=output.timestamp_ms, **options
-                    )
-                except BufferError:
-                    self._producer.poll(0.05)
-                else:
-                    return
+    def produce(self, outputs: Sequence[Output], *, track_last: bool = False) -> None:
+        """
+        Hand records over.
 
-    def _notice(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and self._failure is None:
-            self._failure = Abortable(
-                f"delivering to {message.topic()}[{message.partition()}]: {error.str()} ({error.name()})"
-            )
+        Only a tracked record has a delivery callback, which would double the cost of each; the failed delivery of any
+        record fails the commit.
+        """
+        produce = self._producer.produce
+        last = len(outputs) - 1 if track_last else -1
+        with boundary("producing"):
+            for index, output in enumerate(outputs):
+                partition = -1 if output.partition is None else output.partition
+                callback = self._track if index == last else None
+                while True:
+                    try:
+                        if output.headers:
+                            produce(
+                                output.topic, output.value, output.key, partition, callback, None,
+                                output.timestamp_ms, list(output.headers),
+                            )  # fmt: skip
+                        else:
+                            produce(
+                                output.topic, output.value, output.key, partition, callback, None, output.timestamp_ms
+                            )
+                    except BufferError:
+                        self._producer.poll(QUEUE_FULL_WAIT_S)
+                    else:
+                        break
 
-    def _track(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._notice(error, message)
-        else:
+    def _track(self, error: KafkaError | None, message: _Message) -> None:
+        if error is None:
             self._delivered[message.topic(), message.partition()] = message.offset()
-
-    def flush(self, *, timeout_ms: int) -> None:
-        """Wait for every acknowledgement."""
-        with boundary("flushing"):
-            left = self._producer.flush(timeout_ms / 1_000)
-        if self._failure is not None:
-            raise self._failure
-        if left:
-            raise Indefinite(f"flushing: {left} records were not acknowledged in {timeout_ms} ms")
 
     def delivered_offset(self, topic: str, partition: int) -> int:
         """Offset of the last tracked record of this partition."""
@@ -398,7 +401,7 @@ class KafkaReader:
 
     def end_offsets(self, partitions: Sequence[int], *, timeout_ms: int) -> dict[int, int]:
         """Offsets after the last record, committed or not."""
-        asked = {TopicPartition(self._topic, number): OffsetSpec.latest() for number in partitions}
+        asked = {TopicPartition(self._topic, number): _LATEST for number in partitions}
         with boundary(f"asking for the ends of {self._topic}"):
             futures = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout_ms / 1_000
@@ -420,7 +423,7 @@ class KafkaReader:
             first = self._consumer.poll(timeout_ms / 1_000)
             if first is None:
                 return []
-            messages = [first, *self._consumer.consume(records_max - 1, 0)]
+            messages: list[_Message] = [first, *self._consumer.consume(records_max - 1, 0)]
         records = []
         for message in messages:
             number = message.partition()
@@ -585,6 +588,3 @@ def _result(future: Any) -> Any:
         return future.result(timeout=30)
     except TimeoutError as error:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
-
-
-ListenerCall = Callable[[Sequence[seams.TopicPartition]], None]

@@ -84,22 +84,17 @@ class TransactionalProducer(Protocol):
     def begin(self) -> None:
         """Start a transaction."""
 
-    def produce(self, output: Output, *, tracked: bool = False) -> None:
-        """Hand a record over; if tracked, `delivered_offset` knows it after `flush`."""
-
-    def flush(self, *, timeout_ms: int) -> None:
-        """Wait until every record was acknowledged; raise the first delivery error as `Abortable`."""
+    def produce(self, outputs: Sequence[Output], *, track_last: bool = False) -> None:
+        """Hand records over in order; `delivered_offset` knows the last one after `commit` if it is tracked."""
 
     def delivered_offset(self, topic: str, partition: int) -> int:
-        """Offset of the last tracked record of this partition in this transaction."""
+        """Offset of the last tracked record of this partition in the transaction that was committed."""
 
-    def send_offsets(
-        self, offsets: Mapping[TopicPartition, int], group_metadata: object, *, timeout_ms: int
-    ) -> None:
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: object, *, timeout_ms: int) -> None:
         """Add the group's next offsets to the transaction."""
 
     def commit(self, *, timeout_ms: int) -> None:
-        """Make everything since `begin` visible together."""
+        """Make everything since `begin` visible together; `Abortable` if a record was not delivered."""
 
     def abort(self, *, timeout_ms: int) -> None:
         """Make everything since `begin` void."""

@@ -41,7 +41,7 @@ class StateView:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value of a non-empty key."""
-        if not isinstance(value, bytes) or not isinstance(key, bytes) or not key:
+        if type(value) is not bytes or type(key) is not bytes or not key:
             raise TypeError("state keys are non-empty bytes and values are bytes; use delete to remove a key")
         if len(key) + len(value) + RECORD_OVERHEAD_BYTES > self._value_bytes_max:
             raise OutputOversized(
@@ -51,7 +51,7 @@ class StateView:
 
     def delete(self, key: bytes) -> None:
         """Remove a key; nothing happens if it isn't there."""
-        if not isinstance(key, bytes) or not key:
+        if type(key) is not bytes or not key:
             raise TypeError("state keys are non-empty bytes")
         if self.get(key) is not None:
             self._change(key, None)

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rocksdict import (
@@ -93,7 +94,8 @@ class RocksStore:
         if (bound := _successor(prefix)) is not None:
             read.set_iterate_upper_bound(bound)
         try:
-            for key, value in self._db.items(from_key=prefix or None, read_opt=read):
+            pairs: Iterator[tuple[Any, Any]] = self._db.items(from_key=prefix or None, read_opt=read)
+            for key, value in pairs:
                 if key != MARKER_KEY:
                     yield key, value
         except Exception as error:
@@ -177,7 +179,7 @@ class RocksStores:
     @classmethod
     def _options(cls) -> Options:
         if cls._shared is None:
-            buffers = WriteBufferManager(WRITE_BUFFERS_BYTES, allow_stall=False)
+            buffers = WriteBufferManager(buffer_size=WRITE_BUFFERS_BYTES, allow_stall=False)
             cls._shared = (Cache(BLOCK_CACHE_BYTES), buffers)
         cache, buffers = cls._shared
         tables = BlockBasedOptions()

@@ -231,8 +231,7 @@ class Task:
         # Step 1
         self._retrying(producer.begin)
         # Step 2
-        for output in batch.outputs:
-            producer.produce(output)
+        producer.produce(batch.outputs)
         # Step 3
         changed = self._produce_changelog(session, batch)
         fault("after_produce_before_offsets")
@@ -265,10 +264,12 @@ class Task:
             if not changes:
                 continue
             changed.append(part)
-            last = len(changes)
-            for index, (key, value) in enumerate(changes.items(), start=1):
-                produce(Output(changelog, value, key, number, (), times[number]), tracked=index == last)
-            self.counters.state_changes += last
+            timestamp_ms = times[number]
+            produce(
+                [Output(changelog, value, key, number, (), timestamp_ms) for key, value in changes.items()],
+                track_last=True,
+            )
+            self.counters.state_changes += len(changes)
         return changed
 
     def _apply(self, session: _Session, part: _Partition) -> None:
@@ -435,9 +436,7 @@ class Task:
         """Others may own these already: nothing of them is committed any more."""
         self._give_up(session, partitions, point="on_lost_before_close", current=False)
 
-    def _give_up(
-        self, session: _Session, partitions: Sequence[TopicPartition], *, point: str, current: bool
-    ) -> None:
+    def _give_up(self, session: _Session, partitions: Sequence[TopicPartition], *, point: str, current: bool) -> None:
         numbers = sorted({number for _, number in partitions} & session.partitions.keys())
         try:
             fault(point)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import ConfigResource, ResourceType
+from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from streams.runtime.config import TaskConfig
 from streams.runtime.errors import ConfigurationFault
@@ -15,9 +15,7 @@ from streams.runtime.kafka import KafkaClients, boundary
 REQUEST_TIMEOUT_S = 20
 
 
-def check_topology(
-    clients: KafkaClients, config: TaskConfig, *, replication_min: int = 1, insync_min: int = 1
-) -> None:
+def check_topology(clients: KafkaClients, config: TaskConfig, *, replication_min: int = 1, insync_min: int = 1) -> None:
     """
     Raise `ConfigurationFault` unless the topics are right.
 
