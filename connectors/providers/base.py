@@ -136,7 +136,9 @@ _EXPECTED: dict[OperationKind, frozenset[OutcomeKind]] = {
     OperationKind.VOID: frozenset({OutcomeKind.VOIDED}),
     OperationKind.REFUND: frozenset({OutcomeKind.REFUNDED, OutcomeKind.REFUND_PENDING, OutcomeKind.REFUND_FAILED}),
 }
-_ALWAYS_POSSIBLE = frozenset({OutcomeKind.DECLINED, OutcomeKind.REFUSED, OutcomeKind.UNKNOWN, OutcomeKind.INTEGRITY_FAILURE})
+_ALWAYS_POSSIBLE = frozenset(
+    {OutcomeKind.DECLINED, OutcomeKind.REFUSED, OutcomeKind.UNKNOWN, OutcomeKind.INTEGRITY_FAILURE}
+)
 _MOVES_OR_HOLDS_MONEY = frozenset(
     {
         OutcomeKind.AUTHORIZED,
@@ -174,7 +176,9 @@ def verified(operation: Operation, outcome: Outcome) -> Outcome:
                 message=f"Asked for {asked[0]} {asked[1]}, the provider reports {reported[0]} {reported[1]}.",
             )
     if kind is OutcomeKind.CAPTURED and operation.kind is OperationKind.AUTHORIZE and not operation.capture:
-        return _integrity_failure(outcome, code="captured_unasked", message="Asked to authorise only, the provider reports a capture.")
+        return _integrity_failure(
+            outcome, code="captured_unasked", message="Asked to authorise only, the provider reports a capture."
+        )
     return outcome
 
 

@@ -9,7 +9,16 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from connectors.providers.base import DeclineKind, NotFound, Operation, OperationKind, Outcome, OutcomeKind, unknown, verified
+from connectors.providers.base import (
+    DeclineKind,
+    NotFound,
+    Operation,
+    OperationKind,
+    Outcome,
+    OutcomeKind,
+    unknown,
+    verified,
+)
 
 CONNECTIONS_MAX = 128
 KEEP_ALIVE_S = 15.0
@@ -24,7 +33,15 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider's bodies hold; anything else in them is ignored, anything missing or of another type makes them unreadable."""
 
     status: Literal[
-        "authorized", "captured", "voided", "refunded", "refund_pending", "refund_failed", "requires_action", "declined", "refused"
+        "authorized",
+        "captured",
+        "voided",
+        "refunded",
+        "refund_pending",
+        "refund_failed",
+        "requires_action",
+        "declined",
+        "refused",
     ]
     reference: str = ""
     amount_minor: int | None = None
@@ -54,7 +71,10 @@ class SimulatedProvider:
         self._name, self._url = name, url.rstrip("/")
         connector = aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEP_ALIVE_S)
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"Content-Type": "application/json"}, auto_decompress=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json"},
+            auto_decompress=False,
         )
         # Built once: URL parsing is a good part of a small request's cost.
         self._authorizations = URL(f"{self._url}/authorizations")
@@ -110,7 +130,9 @@ class SimulatedProvider:
         charge = URL(self._url) / "charges" / (operation.charge_reference or "none")
         return charge / _PATHS[operation.kind], _encode(body)
 
-    async def _ask(self, method: str, url: URL, *, body: bytes | None = None, key: str | None = None) -> tuple[int, bytes]:
+    async def _ask(
+        self, method: str, url: URL, *, body: bytes | None = None, key: str | None = None
+    ) -> tuple[int, bytes]:
         headers = None if key is None else {"Idempotency-Key": key}
         async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
             answer = bytearray()

@@ -49,14 +49,24 @@ def _refused_currency(text: str) -> tuple[str, str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m connectors.providers.simulator", description="Simulated payment providers over HTTP.")
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors.providers.simulator", description="Simulated payment providers over HTTP."
+    )
     parser.add_argument("--data", type=Path, required=True, help="directory of the providers' books")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port on 127.0.0.1; 0 takes a free one and says which")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="port on 127.0.0.1; 0 takes a free one and says which"
+    )
     parser.add_argument("--providers", type=_providers, default="northpay,southpay", help="the providers to play")
     parser.add_argument("--seed", type=int, default=0, help="reproduces everything that looks random")
-    parser.add_argument("--latency-ms", type=_latency, default="0-0", metavar="MIN-MAX", help="how long an operation takes")
-    parser.add_argument("--refuse-currency", type=_refused_currency, action="append", default=[], metavar="PROVIDER:CUR")
-    parser.add_argument("--refund-delay-ms", type=int, default=DEFAULT_REFUND_DELAY_MS, help="how long a pending refund pends")
+    parser.add_argument(
+        "--latency-ms", type=_latency, default="0-0", metavar="MIN-MAX", help="how long an operation takes"
+    )
+    parser.add_argument(
+        "--refuse-currency", type=_refused_currency, action="append", default=[], metavar="PROVIDER:CUR"
+    )
+    parser.add_argument(
+        "--refund-delay-ms", type=int, default=DEFAULT_REFUND_DELAY_MS, help="how long a pending refund pends"
+    )
     return parser.parse_args()
 
 
@@ -70,7 +80,9 @@ async def _serve(arguments: argparse.Namespace, books: Books) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    simulator = Simulator(books, providers=arguments.providers, seed=arguments.seed, latency_ms=arguments.latency_ms, fail=end)
+    simulator = Simulator(
+        books, providers=arguments.providers, seed=arguments.seed, latency_ms=arguments.latency_ms, fail=end
+    )
     server = web.Server(simulator.handle, keepalive_timeout=KEEP_ALIVE_S, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()

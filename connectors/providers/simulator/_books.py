@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - column names come from our own structs, values are always bound
 """The simulated providers' books: charges, refunds and every operation's answer, in one SQLite file.
 
 Nothing is answered before it is committed, and a commit serves every request that arrived meanwhile (see `server`). A killed process
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS asked_first (payment_reference TEXT PRIMARY KEY, prov
 """
 
 
-class KeyReused(Exception):
+class KeyReused(Exception):  # noqa: N818 - an answer, not a fault
     """The idempotency key was used with other parameters."""
 
 
@@ -69,7 +70,9 @@ class Books:
         self._refused_currencies, self._refund_delay_ms, self._now_ms = refused_currencies, refund_delay_ms, now_ms
         try:
             self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second simulator on the same books is refused at once
+            self._db.execute(
+                "PRAGMA locking_mode = EXCLUSIVE"
+            )  # a second simulator on the same books is refused at once
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
@@ -100,7 +103,9 @@ class Books:
 
         Raises `KeyReused` for a known key with other parameters.
         """
-        known = self._db.execute("SELECT fingerprint FROM operations WHERE provider = ? AND key = ?", (provider, key)).fetchone()
+        known = self._db.execute(
+            "SELECT fingerprint FROM operations WHERE provider = ? AND key = ?", (provider, key)
+        ).fetchone()
         if known is not None:
             if known[0] not in ("", request.fingerprint):
                 raise KeyReused(key)
@@ -116,7 +121,9 @@ class Books:
 
     def inquire(self, provider: str, key: str) -> Answer | None:
         """What became of the key's operation; `None` when the provider has none."""
-        row = self._db.execute("SELECT answer FROM operations WHERE provider = ? AND key = ?", (provider, key)).fetchone()
+        row = self._db.execute(
+            "SELECT answer FROM operations WHERE provider = ? AND key = ?", (provider, key)
+        ).fetchone()
         if row is None:
             return None
         answer = msgspec.json.decode(row[0], type=Answer)
@@ -132,13 +139,16 @@ class Books:
     def next_try(self, provider: str, key: str) -> int:
         """Count a try or an inquiry of a key whose faults change from one to the next; the first is number 0."""
         row = self._db.execute(
-            "INSERT INTO tries VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number", (provider, key)
+            "INSERT INTO tries VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number",
+            (provider, key),
         ).fetchone()
         return int(row[0])
 
     def method_of_key(self, provider: str, key: str) -> str:
         """The payment method an operation was about; empty when there is no such operation."""
-        row = self._db.execute("SELECT method FROM operations WHERE provider = ? AND key = ?", (provider, key)).fetchone()
+        row = self._db.execute(
+            "SELECT method FROM operations WHERE provider = ? AND key = ?", (provider, key)
+        ).fetchone()
         return "" if row is None else str(row[0])
 
     def complete_challenge(self, provider: str, reference: str, *, succeeded: bool) -> Answer | None:
@@ -159,7 +169,9 @@ class Books:
             else:
                 answer = self._authorized(charge)
             blob = msgspec.json.encode(answer)
-            self._db.execute("UPDATE operations SET answer = ? WHERE provider = ? AND key = ?", (blob, provider, charge.key))
+            self._db.execute(
+                "UPDATE operations SET answer = ? WHERE provider = ? AND key = ?", (blob, provider, charge.key)
+            )
         return self.inquire(provider, charge.key)
 
     # -- reading --------------------------------------------------------------------------------------------------------------
@@ -197,7 +209,10 @@ class Books:
     # -- effects --------------------------------------------------------------------------------------------------------------
 
     def _remember(self, provider: str, key: str, answer: Answer, *, fingerprint: str, method: str) -> None:
-        self._db.execute("INSERT INTO operations VALUES (?, ?, ?, ?, ?)", (provider, key, fingerprint, method, msgspec.json.encode(answer)))
+        self._db.execute(
+            "INSERT INTO operations VALUES (?, ?, ?, ?, ?)",
+            (provider, key, fingerprint, method, msgspec.json.encode(answer)),
+        )
 
     def _set(self, charge: Charge, **columns: int | str) -> None:
         assignments = ", ".join(f"{column} = ?" for column in columns)
@@ -220,7 +235,9 @@ class Books:
         if not verdict.refused_by_first_only:
             return True
         self._db.execute("INSERT OR IGNORE INTO asked_first VALUES (?, ?)", (payment_reference, provider))
-        first = self._db.execute("SELECT provider FROM asked_first WHERE payment_reference = ?", (payment_reference,)).fetchone()
+        first = self._db.execute(
+            "SELECT provider FROM asked_first WHERE payment_reference = ?", (payment_reference,)
+        ).fetchone()
         return bool(first[0] == provider)
 
     def _new_charge(self, provider: str, key: str, request: Request, verdict: Verdict) -> Answer:
@@ -261,12 +278,23 @@ class Books:
         if charge.capture_when_authorized:
             return self._captured(charge, charge.authorized_minor)
         self._set(charge, state="authorized")
-        return Answer(status="authorized", reference=charge.reference, amount_minor=charge.authorized_minor, currency=charge.currency)
+        return Answer(
+            status="authorized",
+            reference=charge.reference,
+            amount_minor=charge.authorized_minor,
+            currency=charge.currency,
+        )
 
     def _captured(self, charge: Charge, amount_minor: int) -> Answer:
         fee = fee_minor(charge.provider, amount_minor)
         self._set(charge, state="captured", captured_minor=amount_minor, fee_minor=fee)
-        return Answer(status="captured", reference=charge.reference, amount_minor=amount_minor, currency=charge.currency, fee_minor=fee)
+        return Answer(
+            status="captured",
+            reference=charge.reference,
+            amount_minor=amount_minor,
+            currency=charge.currency,
+            fee_minor=fee,
+        )
 
     def _follow_up(self, provider: str, key: str, request: Request) -> tuple[Answer, str]:
         charge = self.charge(provider, request.charge)
@@ -280,7 +308,12 @@ class Books:
             if charge.state not in ("authorized", "requires_action"):
                 return _refused("charge_not_voidable", f"The charge is {charge.state}.")
             self._set(charge, state="voided")
-            return Answer(status="voided", reference=charge.reference, amount_minor=charge.authorized_minor, currency=charge.currency)
+            return Answer(
+                status="voided",
+                reference=charge.reference,
+                amount_minor=charge.authorized_minor,
+                currency=charge.currency,
+            )
         if request.currency != charge.currency:
             return _refused("currency_mismatch", f"The charge is in {charge.currency}.")
         if request.kind == "capture":
@@ -311,7 +344,8 @@ class Books:
         will_fail = course in (RefundCourse.FAILS, RefundCourse.PENDS_THEN_FAILS)
         due_ms = self._now_ms() + self._refund_delay_ms
         self._db.execute(
-            "INSERT INTO refunds VALUES (?, ?, ?, ?, ?, ?)", (reference, charge.reference, request.amount_minor, status, due_ms, will_fail)
+            "INSERT INTO refunds VALUES (?, ?, ?, ?, ?, ?)",
+            (reference, charge.reference, request.amount_minor, status, due_ms, will_fail),
         )
         return _refund_answer(status, reference, request.amount_minor, charge.currency)
 
@@ -324,18 +358,27 @@ class Books:
         charge = self.charge(provider, charge_reference)
         assert charge is not None
         pending_minor = charge.refund_pending_minor - amount_minor
-        self._set(charge, refund_pending_minor=pending_minor, refunded_minor=charge.refunded_minor + (0 if will_fail else amount_minor))
+        self._set(
+            charge,
+            refund_pending_minor=pending_minor,
+            refunded_minor=charge.refunded_minor + (0 if will_fail else amount_minor),
+        )
         status: Status = "refund_failed" if will_fail else "refunded"
         settled = _refund_answer(status, answer.reference, amount_minor, charge.currency)
         self._db.execute("UPDATE refunds SET state = ? WHERE reference = ?", (status, answer.reference))
-        self._db.execute("UPDATE operations SET answer = ? WHERE provider = ? AND key = ?", (msgspec.json.encode(settled), provider, key))
+        self._db.execute(
+            "UPDATE operations SET answer = ? WHERE provider = ? AND key = ?",
+            (msgspec.json.encode(settled), provider, key),
+        )
         return settled
 
 
 def _refund_answer(status: Status, reference: str, amount_minor: int, currency: str) -> Answer:
     failed = status == "refund_failed"
     code, message = ("refund_declined", "The bank didn't take the refund.") if failed else ("", "")
-    return Answer(status=status, reference=reference, amount_minor=amount_minor, currency=currency, code=code, message=message)
+    return Answer(
+        status=status, reference=reference, amount_minor=amount_minor, currency=currency, code=code, message=message
+    )
 
 
 def _reference(provider: str, kind: str, key: str) -> str:

@@ -11,7 +11,15 @@ from connectors.providers.base import DeclineKind
 
 Kind = Literal["authorize", "capture", "void", "refund"]
 Status = Literal[
-    "authorized", "captured", "voided", "refunded", "refund_pending", "refund_failed", "requires_action", "declined", "refused"
+    "authorized",
+    "captured",
+    "voided",
+    "refunded",
+    "refund_pending",
+    "refund_failed",
+    "requires_action",
+    "declined",
+    "refused",
 ]
 
 FEE_SCHEDULES: dict[str, tuple[int, int]] = {"northpay": (140, 25), "southpay": (190, 10)}
@@ -83,7 +91,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 KEY_CLOSED = Answer(
-    status="refused", code="key_closed", message="The key was closed by an inquiry; nothing happened or will happen under it."
+    status="refused",
+    code="key_closed",
+    message="The key was closed by an inquiry; nothing happened or will happen under it.",
 )
 
 

@@ -26,7 +26,8 @@ import msgspec
 from aiohttp import web
 
 from connectors.providers.errors import BooksError
-from connectors.providers.simulator._behaviour import FLAKY, Answer as Fate, Fault, dice, fault_of_inquiry, fault_of_try
+from connectors.providers.simulator._behaviour import FLAKY, Fault, dice, fault_of_inquiry, fault_of_try
+from connectors.providers.simulator._behaviour import Answer as Fate
 from connectors.providers.simulator._books import Books, KeyReused
 from connectors.providers.simulator._terms import Answer, Charge, Kind, Request, Totals
 
@@ -35,7 +36,9 @@ KEY_CHARACTERS_MAX = 255
 REFERENCE_CHARACTERS_MAX = 255
 AMOUNT_MINOR_MAX = 10**15
 PAGE_DEFAULT, PAGE_MAX = 100, 1_000
-KEEP_ALIVE_S = 300.0  # longer than our client's, so that it is never the server that closes a connection just being used
+KEEP_ALIVE_S = (
+    300.0  # longer than our client's, so that it is never the server that closes a connection just being used
+)
 _HELD_CHECK_S = 0.1
 
 log = logging.getLogger("clearline.simulator")
@@ -79,7 +82,7 @@ class _Summary(msgspec.Struct, frozen=True):
     payments_held_twice: list[tuple[str, int]]
 
 
-class _Refusal(Exception):
+class _Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """A request answered before it reaches the books."""
 
     def __init__(self, http_status: int, code: str, message: str) -> None:
@@ -105,7 +108,13 @@ class Simulator:
         latency_ms: tuple[int, int] = (0, 0),
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._books, self._providers, self._seed, self._latency_ms, self._fail = books, providers, seed, latency_ms, fail
+        self._books, self._providers, self._seed, self._latency_ms, self._fail = (
+            books,
+            providers,
+            seed,
+            latency_ms,
+            fail,
+        )
         self._commit: asyncio.Future[None] | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -115,17 +124,23 @@ class Simulator:
         except _Refusal as refusal:
             return _json(refusal.http_status, refusal.problem)
         except KeyReused:
-            return _json(409, _Problem(code="idempotency_key_reused", message="The key was used with other parameters."))
+            return _json(
+                409, _Problem(code="idempotency_key_reused", message="The key was used with other parameters.")
+            )
         except (BooksError, sqlite3.Error) as error:
             self._fail(error)  # nothing since the last commit was answered, and nothing of it will be
             return _dropped(request)
 
-    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: C901 - a table
         parts = request.path.strip("/").split("/")
         if request.method == "GET" and parts in (["health"], ["summary"]):
             return _json(200, {"status": "ok"}) if parts == ["health"] else await self._summary(None)
         if len(parts) < 3 or parts[1] != "v1" or parts[0] not in self._providers:
-            raise _Refusal(404, "path_unknown", f"No provider answers here; this server plays {', '.join(sorted(self._providers))}.")
+            raise _Refusal(
+                404,
+                "path_unknown",
+                f"No provider answers here; this server plays {', '.join(sorted(self._providers))}.",
+            )
         provider, path = parts[0], parts[2:]
         match request.method, path:
             case "POST", ["authorizations"]:
@@ -135,7 +150,9 @@ class Simulator:
             case "POST", ["charges", charge, "challenge"]:
                 return await self._challenge(request, provider, charge)
             case "GET", ["operations"]:
-                return await self._inquiry(request, provider, _checked_key(request.query.get("idempotency_key", "")), close=False)
+                return await self._inquiry(
+                    request, provider, _checked_key(request.query.get("idempotency_key", "")), close=False
+                )
             case "POST", ["operations", "close"]:
                 key = _checked_key(_parsed(_read_close, await _body_of(request)).idempotency_key)
                 return await self._inquiry(request, provider, key, close=True)
@@ -147,7 +164,9 @@ class Simulator:
                 return _json(200, {"status": "ok"})
         raise _Refusal(404, "path_unknown", "No such resource.")
 
-    async def _operation(self, request: web.BaseRequest, provider: str, kind: Kind, *, charge: str) -> web.StreamResponse:
+    async def _operation(
+        self, request: web.BaseRequest, provider: str, kind: Kind, *, charge: str
+    ) -> web.StreamResponse:
         key = _checked_key(request.headers.get("Idempotency-Key", ""))
         asked = _checked(_parsed(_read_body, await _body_of(request)), kind, charge)
         method = asked.payment_method or self._method_of(provider, charge)
@@ -171,7 +190,9 @@ class Simulator:
             return _json(404, {"status": "not_found", "closed": close, "idempotency_key": key})
         return await self._given(request, fault, 200, answer)
 
-    async def _given(self, request: web.BaseRequest, fault: Fault, status: int, answer: Answer | None) -> web.StreamResponse:
+    async def _given(
+        self, request: web.BaseRequest, fault: Fault, status: int, answer: Answer | None
+    ) -> web.StreamResponse:
         """The answer as the network lets it through."""
         waited_s = 0.0
         while waited_s < fault.wait_after_s and not _gone(request):
@@ -201,7 +222,9 @@ class Simulator:
 
     async def _summary(self, provider: str | None) -> web.StreamResponse:
         await self._durable()
-        return _json(200, _Summary(totals=self._books.totals(provider), payments_held_twice=self._books.payments_held_twice()))
+        return _json(
+            200, _Summary(totals=self._books.totals(provider), payments_held_twice=self._books.payments_held_twice())
+        )
 
     @staticmethod
     def _whole(effect: Callable[[], Result]) -> Result:
@@ -220,7 +243,9 @@ class Simulator:
     async def _latency(self, key: str) -> None:
         low_ms, high_ms = self._latency_ms
         if high_ms:
-            await asyncio.sleep((low_ms + dice(seed=self._seed, key=key, number=0, purpose="latency") % (high_ms - low_ms + 1)) / 1000)
+            await asyncio.sleep(
+                (low_ms + dice(seed=self._seed, key=key, number=0, purpose="latency") % (high_ms - low_ms + 1)) / 1000
+            )
 
     async def _durable(self) -> None:
         """Return once everything done so far is committed; requests that wait together share one commit."""
@@ -274,14 +299,20 @@ def _parsed(read: Callable[[bytes], Shape], body: bytes) -> Shape:
 
 def _checked_key(key: str) -> str:
     if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
-        raise _Refusal(400, "idempotency_key_invalid", f"An idempotency key of 1 to {KEY_CHARACTERS_MAX} printable characters is needed.")
+        raise _Refusal(
+            400,
+            "idempotency_key_invalid",
+            f"An idempotency key of 1 to {KEY_CHARACTERS_MAX} printable characters is needed.",
+        )
     return key
 
 
 def _checked(body: _Body, kind: Kind, charge: str) -> Request:
-    if not (len(body.currency) == 3 and body.currency.isascii() and body.currency.isupper() and body.currency.isalpha()):
+    if not (
+        len(body.currency) == 3 and body.currency.isascii() and body.currency.isupper() and body.currency.isalpha()
+    ):
         raise _Refusal(400, "invalid_request", "currency: an ISO 4217 code in upper case is needed.")
-    if not (kind == "void" and body.amount_minor == 0 or 0 < body.amount_minor <= AMOUNT_MINOR_MAX):
+    if not ((kind == "void" and body.amount_minor == 0) or 0 < body.amount_minor <= AMOUNT_MINOR_MAX):
         raise _Refusal(400, "invalid_request", f"amount_minor: from 1 to {AMOUNT_MINOR_MAX}.")
     if max(map(len, (body.payment_reference, body.payment_method, charge))) > REFERENCE_CHARACTERS_MAX:
         raise _Refusal(400, "invalid_request", f"references have at most {REFERENCE_CHARACTERS_MAX} characters.")

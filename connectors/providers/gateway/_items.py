@@ -1,0 +1,96 @@
+"""What passes between the thread that speaks to Kafka and the event loop that speaks to providers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from connectors.providers.base import Outcome
+from connectors.providers.gateway import _translation
+from connectors.providers.gateway._translation import Asked
+from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS
+
+# gateway.pending holds each request as it was read, in the partition it was read from, with these headers.
+HEADER_OFFSET, HEADER_MADE_MS, HEADER_KEY, HEADER_REPORTED = "offset", "made_ms", "key", "reported"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A partition of provider.requests during one assignment to this process, and an offset in it (-1: the partition as such).
+
+    What carries the place of an assignment that has ended is dropped, so that nothing is committed for a partition that was lost meanwhile.
+    """
+
+    partition: int
+    assignment: int
+    offset: int = -1
+
+    def at(self, offset: int) -> Place:
+        """The place of an offset."""
+        return Place(self.partition, self.assignment, offset)
+
+    @property
+    def of_partition(self) -> Place:
+        """The place without its offset."""
+        return Place(self.partition, self.assignment)
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A request as it was read from provider.requests."""
+
+    asked: Asked
+    place: Place
+    offset: int
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A request as it was found among the pending ones."""
+
+    asked: Asked
+    place: Place
+    offset: int
+    reported: bool
+
+
+class Produce(msgspec.Struct, frozen=True):
+    """One record to be produced; `partition` -1 leaves it to the key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int = -1
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Item(msgspec.Struct, frozen=True):
+    """What becomes visible together: records, and with `marks_done` that the place's offset is done."""
+
+    place: Place
+    records: tuple[Produce, ...]
+    marks_done: bool
+
+
+def result_of(asked: Asked, outcome: Outcome, inquiries: int) -> Produce:
+    """The `ProviderResult` for an outcome."""
+    return Produce(PAYMENTS_INPUTS.name, asked.key, _translation.result(asked.request, outcome, inquiries=inquiries))
+
+
+def parked(asked: Asked, place: Place, *, reported: bool, in_window: bool, result: Produce | None) -> Item:
+    """A request moved to, or told about in, the pending topic, with what is reported of it."""
+    headers = (
+        (  # gateway.pending holds each request as it was read, in the partition it was read from, with these headers.
+            HEADER_OFFSET,
+            b"%d" % place.offset,
+        ),
+        (HEADER_MADE_MS, b"%d" % asked.made_ms),
+        (HEADER_KEY, asked.key),
+        (HEADER_REPORTED, b"%d" % reported),
+    )
+    pending = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), asked.value, place.partition, headers)
+    return Item(place, (pending,) if result is None else (result, pending), in_window)
+
+
+def resolved(asked: Asked, place: Place, *, parked: bool, result: Produce) -> Item:
+    """A definite result; of a parked request, with the tombstone that ends its being pending."""
+    if not parked:
+        return Item(place, (result,), marks_done=True)
+    tombstone = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), None, place.partition)
+    return Item(place, (result, tombstone), marks_done=False)

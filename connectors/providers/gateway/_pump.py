@@ -1,0 +1,279 @@
+"""The thread that speaks to Kafka: reads requests, hands them to the event loop, and commits what comes back.
+
+All consumer and producer calls, and the windows of offsets, belong to this thread. The loop gives it items through a queue; it gives
+the loop requests through `call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.providers.errors import Fenced, GatewayStopped, UntranslatableRequest
+from connectors.providers.gateway import _pending, _translation
+from connectors.providers.gateway._items import Item, Pending, Place, Produce, Reading
+from connectors.providers.gateway._settings import BATCH_MAX, IN_FLIGHT_MAX, PENDING_MAX, SPAN_PAUSED_AT
+from connectors.providers.gateway._transactions import Transactions
+from connectors.providers.gateway._window import Window
+from schemas.catalogue import PROVIDER_REQUESTS, RECORDS_REJECTED
+from schemas.clients import consumer_config
+from schemas.errors import DecodingError
+
+SESSION_TIMEOUT_MS = 15_000
+COMMITTED_DEADLINE_S = 60.0
+IDLE_POLL_S = 0.05
+BUSY_WAIT_S = 0.002
+FULL_BEFORE_PAUSE_S = 1.0
+"""How long reading just stops when everything is full, before partitions are paused; pausing throws prefetched records away."""
+
+log = logging.getLogger("clearline.gateway")
+
+
+class Handler(Protocol):
+    """What the pump needs of the event loop's side; every method may be called from the pump's thread."""
+
+    def accept(self, readings: list[Reading]) -> None:
+        """Take newly read requests."""
+
+    def restore(self, pendings: list[Pending]) -> None:
+        """Take requests that were pending before this assignment."""
+
+    def drop(self, partitions: list[int]) -> None:
+        """Forget these partitions."""
+
+    def pending(self) -> int:
+        """How many requests are parked."""
+
+
+class Pump:
+    """Reads and commits until told to stop. `run` is the thread's body and raises what ends the process."""
+
+    def __init__(
+        self, kafka: dict[str, Any], *, group: str, worker: str, handler: Handler, ready: Callable[[], None]
+    ) -> None:
+        self._kafka, self._group, self._worker, self._handler, self._ready = kafka, group, worker, handler, ready
+        self._windows: dict[int, Window] = {}
+        self._places: dict[int, Place] = {}
+        self._assignments = 0
+        self._incoming: deque[Item] = deque()
+        self._items: list[Item] = []
+        self._paused: set[int] = set()
+        self._full_since: float | None = None
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+
+    def emit(self, item: Item) -> None:
+        """Queue an item for the next transaction; from any thread."""
+        self._incoming.append(item)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Ask `run` to commit what was emitted so far, and return."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Read, hand on, commit; until stopped."""
+        self._transactions = Transactions(self._kafka, transactional_id=f"{self._group}-{self._worker}")
+        self._consumer = Consumer(self._consumer_settings())
+        try:
+            self._consumer.subscribe(
+                [PROVIDER_REQUESTS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+            while not self._stop.is_set():
+                self._read()
+                self._commit()
+            self._commit()
+        finally:
+            self._consumer.close()  # a static member keeps its place, so that it has its partitions again at once
+
+    def _consumer_settings(self) -> dict[str, Any]:
+        settings = {
+            **self._kafka,
+            "group.instance.id": f"{self._group}-{self._worker}",
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": 1_000,
+            "partition.assignment.strategy": "range",
+            "fetch.wait.max.ms": 10,
+            "error_cb": self._client_error,
+        }
+        return consumer_config(self._kafka["bootstrap.servers"], self._group, settings)
+
+    @staticmethod
+    def _client_error(error: KafkaError) -> None:
+        log.warning("Kafka: %s", error.str())
+
+    # -- reading --------------------------------------------------------------------------------------------------------------
+
+    def _in_flight(self) -> int:
+        return sum(map(len, self._windows.values()))
+
+    def _read(self) -> None:
+        room = IN_FLIGHT_MAX - self._in_flight()
+        if self._handler.pending() >= PENDING_MAX:
+            room = 0
+        if room <= 0:
+            self._wait_for_room()
+            return
+        self._full_since = None
+        self._pause_where_needed(everywhere=False)
+        busy = room < IN_FLIGHT_MAX
+        if busy:
+            self._wake.wait(BUSY_WAIT_S)
+        self._wake.clear()
+        first = self._consumer.poll(0 if busy or self._incoming else IDLE_POLL_S)
+        if first is None:
+            return
+        self._hand_on([first, *self._consumer.consume(min(BATCH_MAX, room) - 1, 0)] if room > 1 else [first])
+
+    def _wait_for_room(self) -> None:
+        """Read nothing; when that lasts, pause, so that polling (for rebalances, and to stay a member) returns no records."""
+        now = time.monotonic()
+        self._full_since = self._full_since or now
+        if now - self._full_since > FULL_BEFORE_PAUSE_S:
+            self._pause_where_needed(everywhere=True)
+            late = self._consumer.poll(0)
+            if late is not None:
+                self._hand_on([late])
+        self._wake.wait(BUSY_WAIT_S)
+        self._wake.clear()
+
+    def _pause_where_needed(self, *, everywhere: bool) -> None:
+        wanted = {number for number, window in self._windows.items() if everywhere or window.span >= SPAN_PAUSED_AT}
+        if wanted == self._paused:
+            return
+        topic = PROVIDER_REQUESTS.name
+        self._consumer.pause([TopicPartition(topic, number) for number in wanted - self._paused])
+        self._consumer.resume([TopicPartition(topic, number) for number in self._paused - wanted])
+        self._paused = wanted
+
+    def _hand_on(self, messages: list[Message]) -> None:
+        readings: list[Reading] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._check(error)
+                continue
+            partition, offset = cast("int", message.partition()), cast("int", message.offset())
+            window = self._windows.get(partition)
+            if window is None or not window.receive(offset):
+                continue
+            place = self._places[partition].at(offset)
+            try:
+                asked = _translation.read(key=message.key(), value=message.value(), timestamp_ms=message.timestamp()[1])
+            except (DecodingError, UntranslatableRequest) as refusal:
+                self.emit(_rejected(message, place, refusal))
+            else:
+                readings.append(Reading(asked=asked, place=place, offset=offset))
+        if readings:
+            self._handler.accept(readings)
+
+    @staticmethod
+    def _check(error: KafkaError) -> None:
+        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+            raise Fenced(f"another gateway with this CLEARLINE_WORKER runs: {error.str()}")
+        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):  # noqa: SLF001
+            raise GatewayStopped(f"Kafka: {error.str()}; make the topics of the catalogue, then start again")
+        log.warning("Kafka: %s", error.str())
+
+    # -- committing -----------------------------------------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        """Commit what was emitted, together with the offsets it leads to.
+
+        Offsets are marked before the commit. That is sound because the items of an aborted transaction stay at the head of `_items` and are in
+        the next one, and because nothing of a window outlives this process or this assignment.
+        """
+        while self._incoming:
+            self._items.append(self._incoming.popleft())
+        self._items = [item for item in self._items if self._still_ours(item.place)]
+        if not self._items:
+            return
+        batch: list[Item] = []
+        later: list[Item] = []
+        for item in self._items:
+            fits = not item.marks_done or self._windows[item.place.partition].can_mark(item.place.offset)
+            (batch if fits else later).append(item)
+        if not batch:
+            return
+        for item in batch:
+            if item.marks_done:
+                self._windows[item.place.partition].mark(item.place.offset)
+        touched = sorted({item.place.partition for item in batch})
+        if self._transactions.commit(batch, self._offsets(touched), self._consumer.consumer_group_metadata()):
+            self._items = later
+        else:
+            # Marked already, and so not to be marked again.
+            self._items = [Item(item.place, item.records, marks_done=False) for item in batch] + later
+
+    def _still_ours(self, place: Place) -> bool:
+        current = self._places.get(place.partition)
+        return current is not None and current.assignment == place.assignment
+
+    def _offsets(self, partitions: list[int]) -> list[TopicPartition]:
+        topic = PROVIDER_REQUESTS.name
+        windows = ((number, self._windows[number]) for number in partitions)
+        return [TopicPartition(topic, number, window.position, window.metadata()) for number, window in windows]
+
+    # -- assignment -----------------------------------------------------------------------------------------------------------
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Take over partitions.
+
+        1. The committed offsets, read so that the broker first resolves any transaction of a predecessor that holds some: after that, a
+           predecessor can commit nothing more. 2. The pending requests. 3. Only then requests.
+        """
+        self._assignments += 1
+        committed = consumer.committed(partitions, timeout=COMMITTED_DEADLINE_S)
+        starts: list[TopicPartition] = []
+        for where in committed:
+            if where.error is not None:
+                raise KafkaException(where.error)
+            offset = where.offset if where.offset >= 0 else consumer.get_watermark_offsets(where, timeout=30.0)[0]
+            self._windows[where.partition] = Window(position=offset, metadata=where.metadata or "")
+            self._places[where.partition] = Place(where.partition, self._assignments)
+            starts.append(TopicPartition(where.topic, where.partition, offset))
+        pendings = _pending.restore(self._kafka, [self._places[where.partition] for where in starts]) if starts else []
+        consumer.assign(starts)
+        self._handler.restore(pendings)
+        log.info("assigned %d partitions with %d pending requests", len(starts), len(pendings))
+        self._ready()
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Give partitions up: commit what is complete while this is still allowed, then forget the rest."""
+        self._commit()
+        self._forget(partitions)
+        consumer.unassign()
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Partitions are somebody else's already: commit nothing."""
+        self._forget(partitions)
+        consumer.unassign()
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        numbers = [where.partition for where in partitions]
+        for number in numbers:
+            self._windows.pop(number, None)
+            self._places.pop(number, None)
+            self._paused.discard(number)
+        self._handler.drop(numbers)
+
+
+def _rejected(message: Message, place: Place, refusal: DecodingError | UntranslatableRequest) -> Item:
+    log.warning("%s[%d]@%d rejected: %s", PROVIDER_REQUESTS.name, place.partition, place.offset, refusal)
+    value = _translation.rejection(
+        refusal,
+        topic=PROVIDER_REQUESTS.name,
+        partition=place.partition,
+        offset=place.offset,
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+    )
+    return Item(place, (Produce(RECORDS_REJECTED.name, message.key(), value),), marks_done=True)

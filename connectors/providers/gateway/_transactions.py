@@ -1,0 +1,102 @@
+"""The producing side: results, pending requests and offsets become visible in one transaction, or not at all.
+
+Every transaction carries the consumer group's metadata, also one that only resolves a pending request: that is what fences a gateway
+which was replaced while it slept (KIP-447).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from connectors.providers.errors import Fenced, GatewayStopped
+from connectors.providers.gateway._items import Item
+from schemas.catalogue import REJECTION_BYTES_MAX
+from schemas.clients import transactional_config
+
+TRANSACTION_TIMEOUT_MS = 15_000
+STEP_DEADLINE_S = 30.0
+ABORTS_IN_A_ROW_MAX = 10
+_STEP_PAUSE_S = 0.05
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001 - the public name of the code
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.PRODUCER_FENCED,
+    }
+)
+
+
+class _Aborted(Exception):  # noqa: N818 - a turn of the transaction, not an error of anybody's
+    """The transaction can't be committed; it is aborted and its items are tried again."""
+
+
+class Transactions:
+    """A transactional producer that either commits items with offsets, or says that it did not.
+
+    Raises `Fenced` or `GatewayStopped` when this process must end: after an answer that leaves open whether a commit happened, only a new
+    producer (a new process) is safe.
+    """
+
+    def __init__(self, kafka: dict[str, Any], *, transactional_id: str) -> None:
+        settings = transactional_config(
+            kafka["bootstrap.servers"],
+            transactional_id,
+            timeout_ms=TRANSACTION_TIMEOUT_MS,
+            extra={**kafka, "message.max.bytes": REJECTION_BYTES_MAX},
+        )
+        self._producer = Producer(settings)
+        self._aborts_in_a_row = 0
+        self._step(self._producer.init_transactions, STEP_DEADLINE_S)
+
+    def commit(self, items: Iterable[Item], offsets: Sequence[TopicPartition], group: Any) -> bool:
+        """Commit, all or nothing. False: it was aborted, keep the items and come again after polling the consumer.
+
+        1. begin; 2. produce every item's records, in order; 3. send the offsets under the group's metadata; 4. commit.
+        """
+        try:
+            self._step(self._producer.begin_transaction)
+            for item in items:
+                for record in item.records:
+                    self._producer.produce(
+                        record.topic, record.value, record.key, partition=record.partition, headers=list(record.headers)
+                    )
+            self._step(self._producer.send_offsets_to_transaction, list(offsets), group, STEP_DEADLINE_S)
+            self._step(self._producer.commit_transaction, STEP_DEADLINE_S, repeatable=False)
+        except _Aborted as aborted:
+            self._abort(aborted)
+            return False
+        self._aborts_in_a_row = 0
+        return True
+
+    def _abort(self, cause: _Aborted) -> None:
+        self._aborts_in_a_row += 1
+        if self._aborts_in_a_row > ABORTS_IN_A_ROW_MAX:
+            message = f"{self._aborts_in_a_row} transactions in a row were aborted, the last one because of {cause}"
+            raise GatewayStopped(message) from cause
+        self._step(self._producer.abort_transaction, STEP_DEADLINE_S, repeatable=False)
+        time.sleep(_STEP_PAUSE_S * self._aborts_in_a_row)
+
+    @staticmethod
+    def _step(call: Callable[..., object], *arguments: Any, repeatable: bool = True) -> None:
+        """One call of the transactional producer, its errors mapped to ours; a retriable one is repeated until a deadline."""
+        deadline = time.monotonic() + STEP_DEADLINE_S
+        while True:
+            try:
+                call(*arguments)
+            except KafkaException as exception:
+                error = exception.args[0]
+                if error.code() in _FENCED:
+                    raise Fenced(f"another gateway took over: {error.str()}") from exception
+                if error.txn_requires_abort() and not error.fatal():
+                    raise _Aborted(error.str()) from exception
+                if error.fatal() or not error.retriable() or not repeatable or time.monotonic() > deadline:
+                    raise GatewayStopped(f"Kafka: {error.str()}; check the broker, then start again") from exception
+                time.sleep(_STEP_PAUSE_S)
+            else:
+                return

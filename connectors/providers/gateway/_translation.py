@@ -1,0 +1,138 @@
+"""Between the records on topics and the seam's operations and outcomes."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import cast
+
+import msgspec
+
+from connectors.providers.base import Operation, OperationKind, Outcome
+from connectors.providers.errors import UntranslatableRequest
+from schemas import codec
+from schemas.errors import DecodingError
+from schemas.records import Attribution, ProviderRequest, ProviderResult, Rejection, RejectionReason
+
+COMPONENT = "gateway"
+ID_CHARACTERS_MAX = 255
+MESSAGE_CHARACTERS_MAX = 500
+
+_KINDS = {kind.value: kind for kind in OperationKind}
+
+
+def now_ms() -> int:
+    """Wall-clock time, ms since the epoch, UTC. The gateway reports when it saw something; it decides nothing by it but to give up."""
+    return time.time_ns() // 1_000_000
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it was read: where from, its bytes, and what it asks."""
+
+    key: bytes
+    value: bytes
+    made_ms: int
+    request: ProviderRequest
+    operation: Operation
+
+
+def read(*, key: bytes | None, value: bytes | None, timestamp_ms: int) -> Asked:
+    """The request that a record holds. Raises `DecodingError` or `UntranslatableRequest`."""
+    request = codec.decode(value, expected=(ProviderRequest,))
+    assert isinstance(request, ProviderRequest)
+    assert value is not None
+    if key != f"{request.tenant}/{request.payment_id}".encode():
+        raise UntranslatableRequest("wrong_key", "the key is not tenant/payment_id; key the record so")
+    return Asked(
+        key=key,
+        value=value,
+        made_ms=max(request.requested_ms, timestamp_ms),
+        request=request,
+        operation=operation_of(request),
+    )
+
+
+def operation_of(request: ProviderRequest) -> Operation:
+    """What a request asks a provider for. Raises `UntranslatableRequest`."""
+    kind = _KINDS.get(request.operation)
+    if kind is None:
+        raise UntranslatableRequest("invalid_field", f"operation {request.operation!r} is none of {', '.join(_KINDS)}")
+    if not 0 < len(request.request_id) <= ID_CHARACTERS_MAX or not request.request_id.isprintable():
+        raise UntranslatableRequest(
+            "invalid_field", f"request_id must have 1 to {ID_CHARACTERS_MAX} printable characters"
+        )
+    if request.amount_minor < 0 or (request.amount_minor == 0 and kind is not OperationKind.VOID):
+        raise UntranslatableRequest("invalid_amount", f"amount_minor {request.amount_minor} is not positive")
+    if kind is not OperationKind.AUTHORIZE and not request.provider_reference:
+        raise UntranslatableRequest("invalid_field", f"{kind} needs the provider_reference of what it follows up")
+    return Operation(
+        kind=kind,
+        idempotency_key=request.request_id,
+        payment_reference=f"{request.tenant}/{request.payment_id}",
+        amount_minor=request.amount_minor,
+        currency=request.currency,
+        payment_method=request.payment_method if kind is OperationKind.AUTHORIZE else None,
+        capture=request.capture,
+        charge_reference=request.provider_reference or None,
+    )
+
+
+def result(request: ProviderRequest, outcome: Outcome, *, inquiries: int) -> bytes:
+    """The encoded `ProviderResult` that tells an outcome; caused by the provider, under the request's own attribution."""
+    return codec.encode(
+        ProviderResult(
+            tenant=request.tenant,
+            payment_id=request.payment_id,
+            request_id=request.request_id,
+            object_id=request.object_id,
+            provider=request.provider,
+            operation=request.operation,
+            outcome=outcome.kind.value,
+            amount_minor=outcome.amount_minor or 0,
+            currency=outcome.currency or "",
+            provider_reference=outcome.reference or "",
+            decline_code=outcome.code or "",
+            decline_kind=outcome.decline_kind.value if outcome.decline_kind else "none",
+            message=(outcome.message or "")[:MESSAGE_CHARACTERS_MAX],
+            provider_fee_minor=outcome.fee_minor or 0,
+            action_url=outcome.action_url or "",
+            inquiries=inquiries,
+            observed_ms=now_ms(),
+            attribution=Attribution(
+                actor_kind="provider",
+                actor_id=request.provider,
+                on_behalf_of=request.attribution.on_behalf_of,
+                request_id=request.attribution.request_id,
+                idempotency_key=request.attribution.idempotency_key,
+                traceparent=request.attribution.traceparent,
+            ),
+        )
+    )
+
+
+def rejection(
+    error: DecodingError | UntranslatableRequest,
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+) -> bytes:
+    """The encoded `Rejection` of a record that holds no usable request."""
+    reason = error.reason if isinstance(error, DecodingError) else error.code
+    return codec.encode(
+        Rejection(
+            source_topic=topic,
+            source_partition=partition,
+            source_offset=offset,
+            source_timestamp_ms=timestamp_ms,
+            key=key,
+            value=value,
+            value_sha256=hashlib.sha256(value or b"").hexdigest(),
+            reason=cast("RejectionReason", reason),  # the codec refuses any other
+            message=str(error)[:MESSAGE_CHARACTERS_MAX],
+            component=COMPONENT,
+        )
+    )
