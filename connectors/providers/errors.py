@@ -22,7 +22,7 @@ class ConfigurationError(ProvidersError):
     """A setting is missing or unreadable; the message names the setting and an example of a good value."""
 
 
-class UntranslatableRequest(ProvidersError):  # noqa: N818 - it says what happened
+class UntranslatableRequest(ProvidersError):
     """A request record that no provider operation can be made of; `code` is stable, the message is for people."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -30,7 +30,7 @@ class UntranslatableRequest(ProvidersError):  # noqa: N818 - it says what happen
         self.code = code
 
 
-class WindowFull(ProvidersError):  # noqa: N818 - it says what happened
+class WindowFull(ProvidersError):
     """More offsets in flight than a partition's window may hold."""
 
 
@@ -38,7 +38,7 @@ class BooksError(ProvidersError):
     """The simulator's books can't be opened or written."""
 
 
-class GatewayStopped(ProvidersError):  # noqa: N818 - it says what happened
+class GatewayStopped(ProvidersError):
     """The gateway can't go on; what it had not committed is repeated under the same keys by the next one."""
 
 

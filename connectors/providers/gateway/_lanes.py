@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from connectors.providers.base import Outcome, OutcomeKind
 from connectors.providers.gateway import _translation
 from connectors.providers.gateway._items import Item, Pending, Place, Reading, parked, resolved, result_of
-from connectors.providers.gateway._settings import PENDING_MAX, QUEUE_MAX, GatewaySettings
+from connectors.providers.gateway._settings import PENDING_MAX, GatewaySettings
 from connectors.providers.gateway._settling import Ports, Settling
 from connectors.providers.gateway._translation import Asked
 
@@ -112,14 +112,14 @@ class Lanes:
         elif lane.tasks and lane.tasks[0].parked and not task.parked:
             self._park(task)
         lane.tasks.append(task)
-        if not task.parked and self._queue_is_full(task):
+        if not task.parked and self._is_stalled(task):
             self._park(task)
         if lane.runner is None:
             lane.runner = asyncio.create_task(self._run(name, lane))
 
-    def _queue_is_full(self, task: _Task) -> bool:
+    def _is_stalled(self, task: _Task) -> bool:
         ports = self._ports.get(task.asked.request.provider)
-        return ports is not None and ports.waiting >= QUEUE_MAX and self.pending < PENDING_MAX
+        return ports is not None and ports.stalled() and self.pending < PENDING_MAX
 
     async def _run(self, name: tuple[Place, bytes], lane: _Lane) -> None:
         try:
@@ -198,8 +198,8 @@ class Lanes:
         self._emit(parked(task.asked, task.place, reported=task.reported, in_window=True, result=None))
 
     def _resolve(self, task: _Task, outcome: Outcome, inquiries: int) -> None:
-        if task.parked:
-            self.pending -= 1
+        self.pending -= task.parked
+        if task.reported:
             request = task.asked.request
             log.info(
                 "%s %s at %s: %s after %d inquiries",

@@ -76,7 +76,7 @@ def _reached(message: Message, left: dict[int, int]) -> bool:
 def _keep(message: Message, latest: dict[tuple[int, bytes], Message]) -> None:
     error = message.error()
     if error is not None:
-        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the public name of the code
+        if error.code() != KafkaError._PARTITION_EOF:
             raise KafkaException(error)
         return
     name = (_number(message.partition()), message.key() or b"")

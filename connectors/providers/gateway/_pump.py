@@ -178,7 +178,7 @@ class Pump:
     def _check(error: KafkaError) -> None:
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise Fenced(f"another gateway with this CLEARLINE_WORKER runs: {error.str()}")
-        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):  # noqa: SLF001
+        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
             raise GatewayStopped(f"Kafka: {error.str()}; make the topics of the catalogue, then start again")
         log.warning("Kafka: %s", error.str())
 

@@ -24,7 +24,7 @@ _STEP_PAUSE_S = 0.05
 
 _FENCED = frozenset(
     {
-        KafkaError._FENCED,  # noqa: SLF001 - the public name of the code
+        KafkaError._FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError.PRODUCER_FENCED,
@@ -32,7 +32,7 @@ _FENCED = frozenset(
 )
 
 
-class _Aborted(Exception):  # noqa: N818 - a turn of the transaction, not an error of anybody's
+class _Aborted(Exception):
     """The transaction can't be committed; it is aborted and its items are tried again."""
 
 

@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS asked_first (payment_reference TEXT PRIMARY KEY, prov
 """
 
 
-class KeyReused(Exception):  # noqa: N818 - an answer, not a fault
+class KeyReused(Exception):
     """The idempotency key was used with other parameters."""
 
 

@@ -82,7 +82,7 @@ class _Summary(msgspec.Struct, frozen=True):
     payments_held_twice: list[tuple[str, int]]
 
 
-class _Refusal(Exception):  # noqa: N818 - an answer, not a fault
+class _Refusal(Exception):
     """A request answered before it reaches the books."""
 
     def __init__(self, http_status: int, code: str, message: str) -> None:
