@@ -147,7 +147,9 @@ def _check_currency(currency: str) -> None:
 
 def _check_metadata(metadata: Mapping[str, str]) -> None:
     if len(metadata) > METADATA_KEYS_MAX:
-        _refuse("invalid_field", "metadata", f"metadata has {len(metadata)} keys; at most {METADATA_KEYS_MAX} are allowed.")
+        _refuse(
+            "invalid_field", "metadata", f"metadata has {len(metadata)} keys; at most {METADATA_KEYS_MAX} are allowed."
+        )
     for key, value in metadata.items():
         if not 0 < len(key) <= METADATA_KEY_CHARS_MAX:
             _refuse("invalid_field", "metadata", f"A metadata key has 1 to {METADATA_KEY_CHARS_MAX} characters.")

@@ -188,7 +188,9 @@ class CommandError(CoreError):
 
 def of_refusal(refused: Refused) -> CommandError:
     """The answer to a caller whose command was refused."""
-    return CommandError(_OF_REASON.get(refused.reason, "parameter_invalid"), param=refused.field, detail=refused.message)
+    return CommandError(
+        _OF_REASON.get(refused.reason, "parameter_invalid"), param=refused.field, detail=refused.message
+    )
 
 
 def last_error_message(code: str) -> str:

@@ -59,7 +59,13 @@ def request_number(request_id: str, object_id: str, operation: str) -> int:
     """The number within a request id; 0 when the id is no request of that object and operation."""
     prefix = f"{object_id}_{operation}_"
     number = request_id[len(prefix) :]
-    if request_id.startswith(prefix) and len(number) <= 4 and number.isascii() and number.isdecimal() and number[0] != "0":
+    if (
+        request_id.startswith(prefix)
+        and len(number) <= 4
+        and number.isascii()
+        and number.isdecimal()
+        and number[0] != "0"
+    ):
         return int(number)
     return 0
 

@@ -68,7 +68,9 @@ def _learn_policy(view: View, update: RoutingUpdate, decision: Decision) -> None
     for provider in providers:
         _check_name(provider, "providers")
     if "/" in update.tenant or update.policy_version < 1:
-        raise Refused(reason="invalid_field", field="policy_version", message="A policy has a tenant id and a version from 1.")
+        raise Refused(
+            reason="invalid_field", field="policy_version", message="A policy has a tenant id and a version from 1."
+        )
     key = keys.policy(update.tenant)
     known = view.get(key)
     if known is None or decode_configuration(Policy, known).version < update.policy_version:

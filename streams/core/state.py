@@ -7,7 +7,7 @@ change is a new version with a decoder that lifts the older one.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -40,6 +40,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     captured_minor: int = 0
     reference: str = ""
     fee_minor: int = 0
+    outcome: ProviderOutcome = "unrecognized"
+    """What the provider last said; unrecognized before it said anything."""
     failure_code: str = ""
     conflict: ProviderOutcome | Literal[""] = ""
     """The last outcome that contradicted this attempt, so that its repetition is no news."""
@@ -170,11 +172,10 @@ class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 _encode = msgspec.msgpack.Encoder().encode
-_DECODERS = {
+_DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (Attempt, Payment, Texts, StoredReply, TenantState, Policy, Health, Clock, Flow, Window)
 }
-_decode_payment = _DECODERS[Payment].decode
 
 
 def encode(state: msgspec.Struct) -> bytes:
@@ -185,7 +186,9 @@ def encode(state: msgspec.Struct) -> bytes:
 def decode(kind: type[_S], value: bytes) -> _S:
     """State of that kind from its bytes. Raises `StateUnreadable`."""
     if value[:1] != _VERSION_BYTE:
-        message = f"{kind.__name__}: state version {value[:1].hex()} is not known here; this code reads up to {STATE_VERSION}"
+        message = (
+            f"{kind.__name__}: state version {value[:1].hex()} is not known here; this code reads up to {STATE_VERSION}"
+        )
         raise StateUnreadable(message)
     try:
         decoded: _S = _DECODERS[kind].decode(memoryview(value)[1:])

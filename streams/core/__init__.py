@@ -1,0 +1,26 @@
+"""A payment's whole life as pure functions over small frozen records: no clock, no randomness, no I/O."""
+
+from streams.core.checks import check_command, check_intent
+from streams.core.decision import Addressed, Decision, Input, View
+from streams.core.errors import CommandError, CoreError, InvariantBroken, Refused, StateUnreadable, Unbalanced
+from streams.core.ids import payment_id
+from streams.core.lifecycle import decide
+from streams.core.state import STATE_VERSION
+
+__all__ = [
+    "STATE_VERSION",
+    "Addressed",
+    "CommandError",
+    "CoreError",
+    "Decision",
+    "Input",
+    "InvariantBroken",
+    "Refused",
+    "StateUnreadable",
+    "Unbalanced",
+    "View",
+    "check_command",
+    "check_intent",
+    "decide",
+    "payment_id",
+]

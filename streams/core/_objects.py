@@ -1,0 +1,102 @@
+"""Payments, charges and refunds as the outside sees them, made from state."""
+
+from __future__ import annotations
+
+from schemas.records import ChargeObject, ChargeStatus, PaymentObject, RefundObject
+from streams.core import ids
+from streams.core.errors import last_error_message
+from streams.core.state import Attempt, AttemptStatus, Payment, Refund, Texts
+
+NO_TEXTS = Texts()
+
+_CHARGE_STATUS: dict[AttemptStatus, ChargeStatus] = {
+    "pending": "pending",
+    "authorized": "succeeded",
+    "captured": "succeeded",
+    "voided": "succeeded",  # as at Stripe: the authorisation did succeed, and amount_captured_minor says the rest
+    "failed": "failed",
+    "stray": "failed",
+    "reversed": "failed",
+}
+
+
+def refunded_minor(payment: Payment) -> int:
+    """Refunded or being refunded, in minor units."""
+    return sum(refund.amount_minor for refund in payment.refunds if refund.status != "failed")
+
+
+def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentObject:
+    """The payment intent."""
+    attempts = payment.attempts
+    latest_charge = provider = ""
+    capturable = received = 0
+    in_doubt = False
+    if attempts:
+        latest = attempts[-1]
+        latest_charge = ids.charge_id(payment_id, len(attempts))
+        provider = latest.provider
+        in_doubt = latest.doubt != ""
+        if latest.status == "authorized":
+            capturable = payment.amount_minor
+        elif latest.status == "captured":
+            received = latest.captured_minor
+    return PaymentObject(
+        id=payment_id,
+        status=payment.status,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        capture_method="manual" if payment.manual else "automatic",
+        amount_capturable_minor=capturable,
+        amount_received_minor=received,
+        amount_refunded_minor=refunded_minor(payment) if payment.refunds else 0,
+        payment_method=payment.payment_method,
+        customer=payment.customer,
+        description=texts.description,
+        metadata=texts.metadata,
+        latest_charge=latest_charge,
+        provider=provider,
+        outcome_unknown=in_doubt,
+        cancellation_reason=payment.cancellation_reason,
+        last_error_code=payment.error_code,
+        last_error_decline_code=payment.error_decline_code,
+        last_error_message=last_error_message(payment.error_code),
+        created_ms=payment.created_ms,
+    )
+
+
+def charge_object(payment_id: str, payment: Payment, number: int, attempt: Attempt, message: str) -> ChargeObject:
+    """Attempt `number`, with the provider's words where it just failed."""
+    if attempt.status == "captured":
+        refunded = refunded_minor(payment) if payment.refunds else 0
+    else:
+        refunded = attempt.captured_minor if attempt.status == "reversed" else 0
+    return ChargeObject(
+        id=ids.charge_id(payment_id, number),
+        attempt=number,
+        provider=attempt.provider,
+        status=_CHARGE_STATUS[attempt.status],
+        outcome=attempt.outcome,
+        amount_minor=payment.amount_minor,
+        amount_captured_minor=attempt.captured_minor,
+        amount_refunded_minor=refunded,
+        currency=payment.currency,
+        provider_reference=attempt.reference,
+        provider_fee_minor=attempt.fee_minor,
+        failure_code=attempt.failure_code,
+        failure_message=message,
+    )
+
+
+def refund_object(payment_id: str, payment: Payment, refund: Refund) -> RefundObject:
+    """The refund."""
+    return RefundObject(
+        id=refund.id,
+        charge=ids.charge_id(payment_id, refund.attempt),
+        amount_minor=refund.amount_minor,
+        currency=payment.currency,
+        status=refund.status,
+        reason=refund.reason,
+        provider=payment.attempts[refund.attempt - 1].provider,
+        provider_reference=refund.reference,
+        failure_reason=refund.failure,
+    )

@@ -1,0 +1,261 @@
+"""One input's work in progress: the payment as it changes, and what is to be said about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from schemas.records import (
+    Attribution,
+    Movement,
+    MovementKind,
+    PaymentCommand,
+    PaymentEvent,
+    PaymentStatus,
+    ProviderOperation,
+    ProviderRequest,
+    ProviderResult,
+    RoutingDecision,
+)
+from streams.core import _objects, ids, keys, ledger, routing
+from streams.core.decision import Decision, Input, View
+from streams.core.errors import InvariantBroken
+from streams.core.ledger import Postings
+from streams.core.state import Attempt, Payment, Refund, Texts, decode, encode
+
+NO_PAYMENT = Payment("none", 0, "", manual=False, payment_method="", customer="", created_ms=0)
+_NO_COMMAND = PaymentCommand()
+_NO_RESULT = ProviderResult()
+
+
+class Step:
+    """
+    What rows of the table see and change.
+
+    An effect puts what it changes into `attempt`, `refund`, `changes`, `postings`; `record` folds that into the payment
+    with one event.
+    """
+
+    __slots__ = (
+        "attempt",
+        "attribution",
+        "changes",
+        "command",
+        "decision",
+        "digest",
+        "event_id",
+        "input",
+        "message",
+        "number",
+        "payment",
+        "payment_id",
+        "postings",
+        "refund",
+        "result",
+        "routing",
+        "tenant",
+        "texts",
+        "view",
+    )
+
+    def __init__(
+        self,
+        *,
+        view: View,
+        input: Input,  # noqa: A002 - what it is called everywhere here
+        tenant: str,
+        payment_id: str,
+        payment: Payment | None,
+        attribution: Attribution,
+        command: PaymentCommand = _NO_COMMAND,
+        result: ProviderResult = _NO_RESULT,
+    ) -> None:
+        self.view = view
+        self.input = input
+        self.tenant = tenant
+        self.payment_id = payment_id
+        self.payment = NO_PAYMENT if payment is None else payment
+        self.attribution = attribution
+        self.command = command
+        self.result = result
+        self.decision = Decision()
+        self.digest = ids.input_digest(input.topic, input.partition, input.offset)
+        self.texts = _objects.NO_TEXTS
+        self.number = 0
+        self.attempt: Attempt | None = None
+        if payment is not None:
+            if payment.attempts:
+                self.number = len(payment.attempts)
+                self.attempt = payment.attempts[-1]
+            if payment.has_texts:
+                value = view.get(keys.texts(tenant, payment_id))
+                if value is None:
+                    message = f"{tenant}/{payment_id} has lost its texts"
+                    raise InvariantBroken(message)
+                self.texts = decode(Texts, value)
+        self.event_id = ""
+        self.message = ""
+        self.refund: Refund | None = None
+        self.routing: RoutingDecision | None = None
+        self.postings: Postings = ()
+        self.changes: dict[str, Any] = {}
+
+    @property
+    def charge_id(self) -> str:
+        """Id of the attempt at hand."""
+        return ids.charge_id(self.payment_id, self.number)
+
+    def the_attempt(self) -> Attempt:
+        """The attempt at hand, which must be there."""
+        if self.attempt is None:
+            message = f"{self.tenant}/{self.payment_id} has no attempt"
+            raise InvariantBroken(message)
+        return self.attempt
+
+    def the_refund(self) -> Refund:
+        """The refund at hand, which must be there."""
+        if self.refund is None:
+            message = f"{self.tenant}/{self.payment_id} has no refund at hand"
+            raise InvariantBroken(message)
+        return self.refund
+
+    def route(self, tried: tuple[str, ...]) -> RoutingDecision:
+        """The routing decision for the next attempt."""
+        self.routing = routing.choose(
+            self.view, tenant=self.tenant, attempt=len(self.payment.attempts) + 1, tried=tried
+        )
+        return self.routing
+
+    def begin(self) -> None:
+        """Start an event; its id is known from here on."""
+        self.event_id = ids.event_id(self.digest, len(self.decision.events))
+
+    def request(
+        self,
+        *,
+        object_id: str,
+        operation: ProviderOperation,
+        number: int,
+        attempt: int,
+        provider: str,
+        amount_minor: int,
+        reference: str = "",
+        capture: bool = False,
+    ) -> None:
+        """Ask a provider for something."""
+        payment = self.payment
+        self.decision.requests.append(
+            ProviderRequest(
+                request_id=ids.request_id(object_id, operation, number),
+                tenant=self.tenant,
+                payment_id=self.payment_id,
+                object_id=object_id,
+                attempt=attempt,
+                provider=provider,
+                operation=operation,
+                amount_minor=amount_minor,
+                currency=payment.currency,
+                payment_method=self.changes.get("payment_method", payment.payment_method)
+                if operation == "authorize"
+                else "",
+                capture=capture,
+                provider_reference=reference,
+                description=self.texts.description,
+                requested_ms=self.input.time_ms,
+                attribution=self.attribution,
+            )
+        )
+
+    def move(self, *, kind: MovementKind, amount_minor: int, object_id: str, provider: str) -> None:
+        """Tell settlement of money that moved; `amount_minor` is signed as the tenant sees it."""
+        movements = self.decision.movements
+        movements.append(
+            Movement(
+                movement_id=ids.movement_id(self.digest, len(movements)),
+                tenant=self.tenant,
+                provider=provider,
+                currency=self.payment.currency,
+                kind=kind,
+                amount_minor=amount_minor,
+                payment_id=self.payment_id,
+                object_id=object_id,
+                event_id=self.event_id,
+                occurred_ms=self.input.time_ms,
+                attribution=self.attribution,
+            )
+        )
+
+    def record(self, *, event_type: str, from_status: PaymentStatus, to_status: PaymentStatus) -> None:
+        """Fold the changes into the payment and tell of it."""
+        before = self.payment
+        changes = self.changes
+        changes["status"] = to_status
+        changes["sequence"] = sequence = before.sequence + 1
+        changes["last_event_id"] = self.event_id
+        attempt, number = self.attempt, self.number
+        if attempt is not None:
+            attempts = before.attempts
+            changes["attempts"] = (*attempts[: number - 1], attempt, *attempts[number:])
+        refund = self.refund
+        if refund is not None:
+            changes["refunds"] = _with_refund(before.refunds, refund)
+        payment = self.payment = replace(before, **changes)
+        decision = self.decision
+        input_ = self.input
+        decision.events.append(
+            PaymentEvent(
+                event_id=self.event_id,
+                type=event_type,
+                tenant=self.tenant,
+                payment_id=self.payment_id,
+                sequence=sequence,
+                previous_event_id=before.last_event_id,
+                occurred_ms=input_.time_ms,
+                from_status=from_status,
+                to_status=to_status,
+                payment=_objects.payment_object(self.payment_id, payment, self.texts),
+                charge=None
+                if attempt is None
+                else _objects.charge_object(self.payment_id, payment, number, attempt, self.message),
+                refund=None if refund is None else _objects.refund_object(self.payment_id, payment, refund),
+                decision=self.routing,
+                postings=ledger.balanced(self.postings),
+                attribution=self.attribution,
+                cause_topic=input_.topic,
+                cause_partition=input_.partition,
+                cause_offset=input_.offset,
+                ordinal=len(decision.events),
+                policy_version=payment.policy_version,
+            )
+        )
+        self.changes = {}
+        self.postings = ()
+        self.routing = None
+        self.message = ""
+
+    def update_refund(self, refund: Refund) -> None:
+        """Change a refund without news."""
+        self.payment = replace(self.payment, refunds=_with_refund(self.payment.refunds, refund))
+
+    def payment_bytes(self) -> bytes:
+        """The payment's new state, after the invariants were checked."""
+        payment = self.payment
+        captured = 0
+        for attempt in payment.attempts:
+            if attempt.status == "captured":
+                captured += 1
+        if captured > 1:
+            message = f"P3: {self.tenant}/{self.payment_id} has {captured} captured attempts"
+            raise InvariantBroken(message)
+        if payment.refunds and _objects.refunded_minor(payment) > payment.attempts[-1].captured_minor:
+            message = f"{self.tenant}/{self.payment_id} has refunded more than it captured"
+            raise InvariantBroken(message)
+        return encode(payment)
+
+
+def _with_refund(refunds: tuple[Refund, ...], refund: Refund) -> tuple[Refund, ...]:
+    for index, known in enumerate(refunds):
+        if known.id == refund.id:
+            return (*refunds[:index], refund, *refunds[index + 1 :])
+    return (*refunds, refund)

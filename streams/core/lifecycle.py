@@ -1,0 +1,291 @@
+"""The fold of a payment's life: one input after another, each deciding what changes, what is said and what is asked."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from schemas.records import (
+    Attribution,
+    ClockTick,
+    PaymentCommand,
+    ProviderOutcome,
+    ProviderResult,
+    RoutingUpdate,
+    Tenant,
+)
+from streams.core import checks, idempotency, ids, keys, late, refunds, routing, table, tenants
+from streams.core._step import NO_PAYMENT, Step
+from streams.core.decision import Decision, Input, View
+from streams.core.errors import CommandError, InvariantBroken, Refused, of_refusal
+from streams.core.state import Attempt, Clock, Payment, StoredReply, decode, encode
+
+_EFFECTS = frozenset({"authorized", "captured", "refunded"})
+"""Outcomes that must name the amount and currency that were asked."""
+
+
+def decide(view: View, input: Input) -> Decision:  # noqa: A002 - what it is called everywhere here
+    """
+    What follows from one record of payments.inputs.
+
+    An input that breaks its contract comes back with `refused` set. Raises `StateUnreadable` and `InvariantBroken`
+    only: the partition must stop.
+    """
+    message = input.message
+    try:
+        if isinstance(message, PaymentCommand):
+            return _command(view, input, message)
+        if isinstance(message, ProviderResult):
+            return _result(view, input, message)
+        decision = Decision()
+        if isinstance(message, ClockTick):
+            _tick(view, message, decision)
+        elif isinstance(message, RoutingUpdate):
+            routing.learn(view, message, decision)
+        elif isinstance(message, Tenant):
+            tenants.learn(view, message, decision)
+        else:
+            name = type(message).__name__
+            decision.refused = Refused(
+                reason="wrong_record", field="", message=f"{name} does not belong on payments.inputs."
+            )
+    except Refused as refused:
+        return Decision(refused=refused)
+    return decision
+
+
+def _tick(view: View, tick: ClockTick, decision: Decision) -> None:
+    known = view.get(keys.CLOCK)
+    if known is not None and decode(Clock, known).time_ms >= tick.time_ms:
+        return
+    decision.writes.append((keys.CLOCK, encode(Clock(tick.time_ms))))
+    idempotency.prune(view, tick.time_ms, decision)
+
+
+# Commands.
+
+
+def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # noqa: A002
+    decision = Decision()
+    try:
+        checks.check_command(command)
+        tenants.check_may(view, command.tenant, command.kind)
+    except Refused as refused:
+        decision.refused = refused
+        idempotency.refusal(command, input, of_refusal(refused), decision)
+        return decision
+    digest = idempotency.fingerprint(command)
+    known = view.get(keys.reply(command.tenant, command.payment_id, command.attribution.idempotency_key))
+    if known is not None:
+        return idempotency.replay(view, input, command, decode(StoredReply, known), digest)
+    payment_key = keys.payment(command.tenant, command.payment_id)
+    value = view.get(payment_key)
+    payment = None if value is None else decode(Payment, value)
+    if payment is None and command.kind != "create":
+        problem = CommandError("resource_missing", param="payment_id", payment_id=command.payment_id)
+        idempotency.refusal(command, input, problem, decision)
+        if not decision.replies:  # nobody waits, so it must be seen elsewhere
+            decision.refused = Refused(reason="invalid_field", field="payment_id", message=problem.error.message)
+        return decision
+    stored = StoredReply(digest, reply_partition=command.reply_partition, correlation_id=command.correlation_id)
+    try:
+        return _carry_out(_step(view, input, command, payment), stored, payment_key)
+    except CommandError as problem:
+        step = _step(view, input, command, payment)
+        stored = idempotency.complete(stored, value or b"", problem=problem)
+        if payment is not None:  # a refused create leaves nothing behind, its answer neither
+            idempotency.remember(step, stored)
+        idempotency.answer(step, stored)
+        return step.decision
+
+
+def _step(view: View, input: Input, command: PaymentCommand, payment: Payment | None) -> Step:  # noqa: A002
+    return Step(
+        view=view,
+        input=input,
+        tenant=command.tenant,
+        payment_id=command.payment_id,
+        payment=payment,
+        attribution=command.attribution,
+        command=command,
+    )
+
+
+def _carry_out(step: Step, stored: StoredReply, payment_key: bytes) -> Decision:
+    command, before = step.command, step.payment
+    if before is not NO_PAYMENT:
+        again = _made_before(step)
+        if again is not None:
+            stored = idempotency.complete(stored, encode(before), refund_id=again)
+            idempotency.remember(step, stored)
+            idempotency.answer(step, stored)
+            return step.decision
+    row = table.run(step, command.kind)
+    if row is None:
+        raise unexpected_state(before, command.kind)
+    payment = step.payment
+    if before.waiting and before.waiting != payment.waiting:
+        # A cancellation overtakes a confirmation: whoever waits for that hears how things stand.
+        idempotency.finish(step, before.waiting, encode(payment))
+    state = step.payment_bytes()
+    step.decision.writes.append((payment_key, state))
+    if row.answer != "later":
+        problem = idempotency.last_error(payment) if row.answer == "failed" else None
+        stored = idempotency.complete(stored, state, problem=problem)
+        idempotency.answer(step, stored)
+    idempotency.remember(step, stored)
+    return step.decision
+
+
+def _made_before(step: Step) -> str | None:
+    """
+    What a command would make that is there already, though its answer was forgotten: "" the payment, else the refund.
+
+    None when the command is new.
+    """
+    command, payment = step.command, step.payment
+    if command.kind == "create":
+        if (command.amount_minor, command.currency) != (payment.amount_minor, payment.currency):
+            raise CommandError("idempotency_error", param="idempotency_key")
+        return ""
+    if command.kind == "refund":
+        refund_id = ids.refund_id(step.tenant, step.payment_id, command.attribution.idempotency_key)
+        for refund in payment.refunds:
+            if refund.id == refund_id:
+                if command.amount_minor not in (None, refund.amount_minor):
+                    raise CommandError("idempotency_error", param="idempotency_key")
+                return refund_id
+    return None
+
+
+def unexpected_state(payment: Payment, wish: str) -> CommandError:
+    """The error for a command that the payment's state does not allow."""
+    allowed = [kind for kind in table.COMMANDS if table.rows(payment.status, kind)]
+    why = ""
+    if payment.status == "processing":
+        allowed = []
+        doubt = payment.attempts[-1].doubt
+        if doubt == "unknown":
+            why = ", and what the provider did is not known yet"
+        elif doubt == "held":
+            why = ", and held because what the provider said can't be right"
+        else:
+            why = " at the provider"
+    return CommandError(
+        "payment_intent_unexpected_state",
+        status=payment.status,
+        why=why,
+        wish=wish,
+        allowed=", ".join(allowed) or ("to wait" if payment.status == "processing" else "nothing"),
+    )
+
+
+# Provider results.
+
+
+def _result(view: View, input: Input, result: ProviderResult) -> Decision:  # noqa: A002
+    checks.check_result(result)
+    payment_key = keys.payment(result.tenant, result.payment_id)
+    value = view.get(payment_key)
+    if value is None:
+        raise _foreign("payment_id", "There is no such payment.")
+    payment = decode(Payment, value)
+    told = result.attribution
+    step = Step(
+        view=view,
+        input=input,
+        tenant=result.tenant,
+        payment_id=result.payment_id,
+        payment=payment,
+        attribution=Attribution(
+            actor_kind="provider",
+            actor_id=result.provider,
+            on_behalf_of=told.on_behalf_of,
+            reason=told.reason,
+            request_id=told.request_id,
+            idempotency_key=told.idempotency_key,
+            traceparent=told.traceparent,
+        ),
+        result=result,
+    )
+    if result.operation == "refund" and result.object_id.startswith("re_"):
+        _refund_result(step)
+    else:
+        _charge_result(step)
+    if step.payment is not payment:
+        step.decision.writes.append((payment_key, step.payment_bytes()))
+    return step.decision
+
+
+def _foreign(field: str, message: str) -> Refused:
+    return Refused(reason="invalid_field", field=field, message=message)
+
+
+def _refund_result(step: Step) -> None:
+    result = step.result
+    refund = next((one for one in step.payment.refunds if one.id == result.object_id), None)
+    if refund is None:
+        raise _foreign("object_id", "The payment has no such refund.")
+    step.number = refund.attempt
+    step.attempt = step.payment.attempts[refund.attempt - 1]
+    if ids.request_number(result.request_id, refund.id, "refund") != 1:
+        raise _foreign("request_id", "Nothing was asked under this request id.")
+    if result.provider != step.attempt.provider:
+        raise _foreign("provider", "Another provider was asked.")
+    outcome = _outcome(result, asked_minor=refund.amount_minor, currency=step.payment.currency)
+    if refunds.take_result(step, refund, outcome) and refund.waiting:
+        step.update_refund(replace(step.the_refund(), waiting=""))
+        idempotency.finish(step, refund.waiting, encode(step.payment), refund_id=refund.id)
+
+
+def _charge_result(step: Step) -> None:
+    result, payment = step.result, step.payment
+    number = ids.attempt_of(result.object_id, step.payment_id)
+    if not 0 < number <= len(payment.attempts):
+        raise _foreign("object_id", "The payment has no such charge.")
+    attempt = payment.attempts[number - 1]
+    request = ids.request_number(result.request_id, result.object_id, result.operation)
+    if not 0 < request <= attempt.requests:
+        raise _foreign("request_id", "Nothing was asked under this request id.")
+    if result.provider != attempt.provider:
+        raise _foreign("provider", "Another provider was asked.")
+    step.number, step.attempt = number, attempt
+    asked_minor = payment.amount_minor
+    if result.operation != "authorize":
+        asked_minor = attempt.asked_minor if request == attempt.requests else result.amount_minor
+    outcome = _outcome(result, asked_minor=asked_minor, currency=payment.currency)
+    if outcome != result.outcome:
+        step.result = replace(result, outcome=outcome)
+    if _is_awaited(attempt, result, request=request, latest=number == len(payment.attempts)):
+        row = table.run(step, f"{result.operation}/{outcome}")
+        if row is None:
+            message = f"no row for {result.operation}/{outcome} on a payment that is {payment.status}"
+            raise InvariantBroken(message)
+        if row.answer in ("now", "failed"):
+            _answer(step, idempotency.last_error(step.payment, row.error) if row.answer == "failed" else None)
+    elif late.take_late(step, outcome) == "hold":
+        _answer(step, None)
+
+
+def _answer(step: Step, problem: CommandError | None) -> None:
+    """Answer the command on the charge that waits, if one does."""
+    key = step.payment.waiting
+    if key:
+        step.payment = replace(step.payment, waiting="")
+        idempotency.finish(step, key, encode(step.payment), problem=problem)
+
+
+def _is_awaited(attempt: Attempt, result: ProviderResult, *, request: int, latest: bool) -> bool:
+    """Whether the result answers what is under way. The answer to an authorisation counts while it is being voided."""
+    if not latest or attempt.doubt == "held" or attempt.status not in ("pending", "authorized"):
+        return False
+    if result.operation == "authorize":
+        return attempt.status == "pending"
+    return result.operation == attempt.operation and request == attempt.requests
+
+
+def _outcome(result: ProviderResult, *, asked_minor: int, currency: str) -> ProviderOutcome:
+    """The outcome, or integrity_failure where the provider reports another amount or currency than asked."""
+    if result.outcome in _EFFECTS:
+        fits = result.amount_minor == asked_minor and result.amount_minor > 0 and result.currency == currency
+        return result.outcome if fits else "integrity_failure"
+    return result.outcome

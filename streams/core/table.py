@@ -1,0 +1,391 @@
+"""The lifecycle as a table: every row is a transition that the code runs on, and that the documentation is made from.
+
+For a status and a trigger the first row whose guard holds is taken. A trigger is a command's kind, or what a provider was
+asked and what came of it, or `route`, which follows a failed attempt in the same input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from schemas.records import PaymentStatus
+from streams.core import _effects as e
+from streams.core._step import Step
+
+Guard = Callable[[Step], bool]
+Effect = Callable[[Step], None]
+Answer = Literal["", "now", "later", "failed"]
+"""What the waiting caller gets: nothing yet; the payment; a promise (this command begins to wait); the error."""
+
+COMMANDS = ("create", "confirm", "capture", "cancel", "refund")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One transition. `to` None: the status stays. `event` empty: no news, nothing changes."""
+
+    sources: tuple[PaymentStatus, ...]
+    trigger: str
+    guard: Guard | None = None
+    requires: Effect | None = None
+    to: PaymentStatus | None = None
+    event: str = ""
+    effect: Effect = e.nothing
+    answer: Answer = ""
+    error: str = ""
+    """Code of the answer's error; empty: the payment's own."""
+    then: str = ""
+    """Trigger that follows at once."""
+
+
+_OPEN: tuple[PaymentStatus, ...] = ("requires_payment_method", "requires_confirmation")
+_ASKED: tuple[PaymentStatus, ...] = ("processing", "requires_action")
+_PROCESSING: tuple[PaymentStatus, ...] = ("processing",)
+
+_COMMAND_ROWS = (
+    Row(
+        sources=("none",),
+        trigger="create",
+        guard=e.is_to_be_confirmed,
+        requires=e.needs_method_to_confirm,
+        to="requires_confirmation",
+        event="payment_intent.created",
+        effect=e.create,
+        then="confirm",
+    ),
+    Row(
+        sources=("none",),
+        trigger="create",
+        guard=e.has_method,
+        to="requires_confirmation",
+        event="payment_intent.created",
+        effect=e.create,
+        answer="now",
+    ),
+    Row(
+        sources=("none",),
+        trigger="create",
+        to="requires_payment_method",
+        event="payment_intent.created",
+        effect=e.create,
+        answer="now",
+    ),
+    Row(
+        sources=_OPEN,
+        trigger="confirm",
+        guard=e.provider_available,
+        requires=e.needs_method_to_confirm,
+        to="processing",
+        event="payment_intent.processing",
+        effect=e.begin_confirmation,
+        answer="later",
+    ),
+    Row(
+        sources=_OPEN,
+        trigger="confirm",
+        requires=e.needs_method_to_confirm,
+        to="requires_payment_method",
+        event="payment_intent.payment_failed",
+        effect=e.no_provider,
+        answer="failed",
+    ),
+    Row(
+        sources=("requires_capture",),
+        trigger="capture",
+        requires=e.at_most_the_authorisation,
+        to="processing",
+        event="payment_intent.capture_requested",
+        effect=e.ask_capture,
+        answer="later",
+    ),
+    Row(
+        sources=_OPEN,
+        trigger="cancel",
+        to="canceled",
+        event="payment_intent.canceled",
+        effect=e.cancel_at_once,
+        answer="now",
+    ),
+    Row(
+        sources=("requires_action", "requires_capture"),
+        trigger="cancel",
+        to="processing",
+        event="payment_intent.cancel_requested",
+        effect=e.ask_void,
+        answer="later",
+    ),
+    Row(
+        sources=_PROCESSING,
+        trigger="cancel",
+        guard=e.nothing_can_be_charged,
+        to="processing",
+        event="payment_intent.cancel_requested",
+        effect=e.cancel_when_authorised,
+        answer="later",
+    ),
+    Row(
+        sources=("succeeded",),
+        trigger="refund",
+        requires=e.at_most_what_is_left,
+        to="succeeded",
+        event="refund.created",
+        effect=e.begin_refund,
+        answer="later",
+    ),
+)
+
+_AUTHORIZE_ROWS = (
+    Row(
+        sources=_PROCESSING,
+        trigger="route",
+        to="processing",
+        event="payment_intent.processing",
+        effect=e.start_attempt,
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/authorized",
+        guard=e.voiding,
+        event="payment_intent.amount_capturable_updated",
+        effect=e.hold,
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/authorized",
+        guard=e.canceling,
+        to="processing",
+        event="payment_intent.amount_capturable_updated",
+        effect=e.hold_and_void,
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/authorized",
+        guard=e.automatic,
+        to="processing",
+        event="payment_intent.amount_capturable_updated",
+        effect=e.hold_and_capture,
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/authorized",
+        to="requires_capture",
+        event="payment_intent.amount_capturable_updated",
+        effect=e.hold,
+        answer="now",
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/captured",
+        guard=e.manual,
+        to="processing",
+        event="charge.integrity_failure",
+        effect=e.distrust,
+        answer="now",
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/captured",
+        guard=e.voiding,
+        to="succeeded",
+        event="payment_intent.succeeded",
+        effect=e.take,
+        answer="failed",
+        error="canceled_too_late",
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/captured",
+        to="succeeded",
+        event="payment_intent.succeeded",
+        effect=e.take,
+        answer="now",
+    ),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/requires_action",
+        guard=e.canceling,
+        to="processing",
+        event="payment_intent.requires_action",
+        effect=e.await_action_and_void,
+    ),
+    Row(sources=_ASKED, trigger="authorize/requires_action", guard=e.in_action_already),
+    Row(
+        sources=_ASKED,
+        trigger="authorize/requires_action",
+        to="requires_action",
+        event="payment_intent.requires_action",
+        effect=e.await_action,
+        answer="now",
+    ),
+    *(
+        row
+        for trigger, guard in (
+            ("authorize/declined", e.soft_and_another_provider),
+            ("authorize/refused", e.another_provider),
+        )
+        for row in (
+            Row(
+                sources=_ASKED,
+                trigger=trigger,
+                guard=e.giving_up,
+                to="canceled",
+                event="payment_intent.canceled",
+                effect=e.fail_and_cancel,
+                answer="now",
+            ),
+            Row(
+                sources=_ASKED,
+                trigger=trigger,
+                guard=guard,
+                to="processing",
+                event="charge.failed",
+                effect=e.fail,
+                then="route",
+            ),
+            Row(
+                sources=_ASKED,
+                trigger=trigger,
+                to="requires_payment_method",
+                event="payment_intent.payment_failed",
+                effect=e.fail,
+                answer="failed",
+            ),
+        )
+    ),
+)
+
+
+def _doubts(trigger: str, sources: tuple[PaymentStatus, ...]) -> tuple[Row, ...]:
+    """What an operation that got no clear answer leads to."""
+    return (
+        Row(sources=sources, trigger=f"{trigger}/unknown", guard=e.in_doubt_already),
+        Row(
+            sources=sources,
+            trigger=f"{trigger}/unknown",
+            to="processing",
+            event="charge.outcome_unknown",
+            effect=e.doubt,
+            answer="now",
+        ),
+        Row(
+            sources=sources,
+            trigger=f"{trigger}/integrity_failure",
+            to="processing",
+            event="charge.integrity_failure",
+            effect=e.distrust,
+            answer="now",
+        ),
+    )
+
+
+_LATER_ROWS = (
+    *_doubts("authorize", _ASKED),
+    Row(
+        sources=_PROCESSING,
+        trigger="capture/captured",
+        to="succeeded",
+        event="payment_intent.succeeded",
+        effect=e.take,
+        answer="now",
+    ),
+    *(
+        Row(
+            sources=_PROCESSING,
+            trigger=trigger,
+            to="requires_capture",
+            event="charge.capture_failed",
+            effect=e.capture_failed,
+            answer="failed",
+        )
+        for trigger in ("capture/declined", "capture/refused")
+    ),
+    *_doubts("capture", _PROCESSING),
+    Row(
+        sources=_PROCESSING,
+        trigger="void/voided",
+        to="canceled",
+        event="payment_intent.canceled",
+        effect=e.void,
+        answer="now",
+    ),
+    *(
+        row
+        for trigger in ("void/declined", "void/refused")
+        for row in (
+            Row(
+                sources=_PROCESSING,
+                trigger=trigger,
+                guard=e.authorised,
+                to="requires_capture",
+                event="charge.void_failed",
+                effect=e.void_failed,
+                answer="failed",
+            ),
+            Row(
+                sources=_PROCESSING,
+                trigger=trigger,
+                to="requires_action",
+                event="charge.void_failed",
+                effect=e.void_failed,
+                answer="failed",
+            ),
+        )
+    ),
+    *_doubts("void", _PROCESSING),
+)
+
+ROWS: tuple[Row, ...] = (*_COMMAND_ROWS, *_AUTHORIZE_ROWS, *_LATER_ROWS)
+
+
+def _index() -> dict[tuple[str, str], tuple[Row, ...]]:
+    index: dict[tuple[str, str], tuple[Row, ...]] = {}
+    for row in ROWS:
+        for source in row.sources:
+            index[source, row.trigger] = (*index.get((source, row.trigger), ()), row)
+    return index
+
+
+_INDEX = _index()
+
+
+def rows(status: str, trigger: str) -> tuple[Row, ...]:
+    """The rows for a status and a trigger, in the order in which their guards are asked."""
+    return _INDEX.get((status, trigger), ())
+
+
+def run(step: Step, trigger: str) -> Row | None:
+    """
+    Take the row for the payment's status and the trigger, and those that follow; return the last one, None without any.
+
+    Raises `CommandError` when a row's requirement is not met.
+    """
+    last = None
+    while trigger:
+        row = _find(step, trigger)
+        if row is None:
+            return last
+        _apply(step, row)
+        last, trigger = row, row.then
+    return last
+
+
+def _find(step: Step, trigger: str) -> Row | None:
+    for row in _INDEX.get((step.payment.status, trigger), ()):
+        if row.guard is None or row.guard(step):
+            return row
+    return None
+
+
+def _apply(step: Step, row: Row) -> None:
+    if row.requires is not None:
+        row.requires(step)
+    if not row.event:
+        return
+    before = step.payment.status
+    step.begin()
+    row.effect(step)
+    if row.answer == "later" and step.refund is None:
+        step.changes["waiting"] = step.command.attribution.idempotency_key
+    step.record(event_type=row.event, from_status=before, to_status=row.to or before)

@@ -1,0 +1,148 @@
+"""A small world around the fold: state in a dict, and inputs as short calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.records import (
+    Attribution,
+    ClockTick,
+    PaymentCommand,
+    ProviderRequest,
+    ProviderResult,
+    RoutingUpdate,
+    Tenant,
+)
+from streams.core import Decision, Input, decide, ids, keys
+from streams.core.state import Payment, decode
+
+TENANT = "acme"
+T0 = 1_767_225_600_000
+
+
+class DictView:
+    """State in memory."""
+
+    def __init__(self) -> None:
+        self.data: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None."""
+        return self.data.get(key)
+
+    def range(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs under a prefix, in order."""
+        for key in sorted(self.data):
+            if key.startswith(prefix):
+                yield key, self.data[key]
+
+    def apply(self, writes: list[tuple[bytes, bytes | None]]) -> None:
+        """Take a decision's writes over."""
+        for key, value in writes:
+            if value is None:
+                self.data.pop(key, None)
+            else:
+                self.data[key] = value
+
+
+class World:
+    """A fold over one partition that remembers what it was given and what came of it."""
+
+    def __init__(self, fold: Any = decide, *, topic: str = "payments.inputs", configured: bool = True) -> None:
+        self.fold = fold
+        self.topic = topic
+        self.view = DictView()
+        self.inputs: list[Input] = []
+        self.decisions: list[Decision] = []
+        self.time_ms = T0
+        if configured and topic == "payments.inputs":
+            self.put(Tenant(tenant=TENANT, version=1))
+            self.put(RoutingUpdate(kind="policy", tenant="", policy_version=7, providers=("northpay", "southpay")))
+
+    def put(self, message: Any) -> Decision:
+        """One more input."""
+        entry = Input(message, self.topic, 3, len(self.inputs), self.time_ms)
+        self.inputs.append(entry)
+        decision = self.fold(self.view, entry)
+        self.decisions.append(decision)
+        written = [key for key, _ in decision.writes]
+        assert len(written) == len(set(written)), written
+        if decision.refused is not None:
+            assert not decision.writes
+            assert not decision.events
+        self.view.apply(decision.writes)
+        return decision
+
+    def send(self, kind: str, key: str, *, of: str = "", tenant: str = TENANT, **fields: Any) -> Decision:
+        """A command with idempotency key `key` about the payment that was made by key `of` (or `key` itself)."""
+        fields.setdefault("payment_id", ids.payment_id(tenant, of or key))
+        fields.setdefault("reply_partition", 5)
+        fields.setdefault("correlation_id", f"corr-{len(self.inputs)}")
+        who = Attribution(
+            actor_kind="api_key",
+            actor_id="key_1",
+            request_id=f"req-{key}",
+            idempotency_key=key,
+            traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        )
+        return self.put(PaymentCommand(tenant=tenant, kind=kind, attribution=who, **fields))
+
+    def create(self, key: str = "k1", **fields: Any) -> Decision:
+        """Create (and by default confirm) a payment of 10.00 EUR."""
+        fields.setdefault("amount_minor", 1000)
+        fields.setdefault("currency", "EUR")
+        fields.setdefault("payment_method", "pm_card_visa")
+        fields.setdefault("confirm", True)
+        return self.send("create", key, **fields)
+
+    def answer(self, request: ProviderRequest, outcome: str, **fields: Any) -> Decision:
+        """The provider's answer to a request."""
+        return self.put(result(request, outcome, **fields))
+
+    def tick(self, time_ms: int) -> Decision:
+        """Time."""
+        self.time_ms = max(self.time_ms, time_ms)
+        return self.put(ClockTick(time_ms=time_ms, source="test"))
+
+    def payment(self, key: str = "k1", tenant: str = TENANT) -> Payment:
+        """The payment's state."""
+        value = self.view.get(keys.payment(tenant, ids.payment_id(tenant, key)))
+        assert value is not None
+        return decode(Payment, value)
+
+    @property
+    def events(self) -> list[Any]:
+        """All events so far."""
+        return [event for decision in self.decisions for event in decision.events]
+
+    @property
+    def movements(self) -> list[Any]:
+        """All movements so far."""
+        return [movement for decision in self.decisions for movement in decision.movements]
+
+    @property
+    def requests(self) -> list[ProviderRequest]:
+        """All requests so far."""
+        return [request for decision in self.decisions for request in decision.requests]
+
+
+def result(request: ProviderRequest, outcome: str, **fields: Any) -> ProviderResult:
+    """What a provider says about a request; the amount is the one asked where it has an effect."""
+    fields.setdefault("amount_minor", request.amount_minor if outcome in ("authorized", "captured", "refunded") else 0)
+    fields.setdefault("currency", request.currency)
+    fields.setdefault("provider_reference", f"np_{request.object_id[-6:]}")
+    if outcome == "declined":
+        fields.setdefault("decline_kind", "hard")
+        fields.setdefault("decline_code", "insufficient_funds")
+    fields.setdefault("provider", request.provider)
+    return ProviderResult(
+        tenant=request.tenant,
+        payment_id=request.payment_id,
+        request_id=request.request_id,
+        object_id=request.object_id,
+        operation=request.operation,
+        outcome=outcome,
+        attribution=request.attribution,
+        **fields,
+    )
