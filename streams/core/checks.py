@@ -307,3 +307,9 @@ def check_tenant(tenant: Tenant) -> None:
     )
     if field:
         _refuse("invalid_field", *field)
+
+
+def check_time(time_ms: int) -> None:
+    """Raises `Refused` when a record's timestamp is no time that can be worked with."""
+    if not windows.TIME_MS_MIN <= time_ms <= windows.TIME_MS_MAX:
+        _refuse("invalid_field", "timestamp", f"{time_ms} ms is no time of a payment; set the record's timestamp.")

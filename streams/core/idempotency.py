@@ -10,7 +10,7 @@ from streams.core import _objects, ids, keys
 from streams.core._step import Step
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import CATALOGUE, CommandError
-from streams.core.state import Payment, StoredReply, Texts, decode, encode
+from streams.core.state import Payment, StoredError, StoredReply, Texts, decode, encode
 
 REPLIES_KEPT_MS = 30 * 86_400_000
 EXPIRIES_PER_TICK_MAX = 5_000
@@ -134,8 +134,8 @@ def complete(
     """The stored answer with its content."""
     if problem is None:
         return replace(stored, http_status=200, payment=payment, refund_id=refund_id)
-    fields: tuple[str, str, str, str, str, bool] = msgspec.structs.astuple(problem.error)
-    return replace(stored, http_status=problem.http_status, payment=payment, refund_id=refund_id, error=fields)
+    error = StoredError(**msgspec.structs.asdict(problem.error))
+    return replace(stored, http_status=problem.http_status, payment=payment, refund_id=refund_id, error=error)
 
 
 def prune(view: View, now_ms: int, decision: Decision) -> None:
@@ -177,7 +177,7 @@ def _reply(
         payment_id=payment_id,
         status_code=stored.http_status,
         replayed=replayed,
-        error=None if stored.error is None else _error(*stored.error),
+        error=None if stored.error is None else ErrorObject(**msgspec.structs.asdict(stored.error)),
         payment=None if payment is None else _objects.payment_object(payment_id, payment, texts),
         refund=None if payment is None or refund is None else _objects.refund_object(payment_id, payment, refund),
         attribution=attribution,
@@ -185,12 +185,4 @@ def _reply(
         cause_partition=input.partition,
         cause_offset=input.offset,
         ordinal=ordinal,
-    )
-
-
-def _error(  # the fields in order, as they are kept
-    type_: str, code: str, message: str, param: str, decline_code: str, retryable: bool
-) -> ErrorObject:
-    return ErrorObject(
-        type=type_, code=code, message=message, param=param, decline_code=decline_code, retryable=retryable
     )

@@ -16,6 +16,8 @@ TENANT_PREFIX = b"t/"
 """Both folds: tenants."""
 OPEN_PREFIX = b"o/"
 """Settlement: open windows by the time they close for good, so that a tick finds the due ones first."""
+SEEN_PREFIX = b"s/"
+"""Settlement: movements by their time, so that a tick finds the oldest first."""
 
 _TIME_BYTES = 8
 
@@ -61,9 +63,20 @@ def flow(tenant: str, provider: str, currency: str) -> bytes:
     return f"f/{tenant}/{provider}/{currency}".encode()
 
 
+def windows(tenant: str, provider: str, currency: str) -> bytes:
+    """Settlement: prefix of a flow's open windows."""
+    return f"w/{tenant}/{provider}/{currency}/".encode()
+
+
 def window(tenant: str, provider: str, currency: str, opens_ms: int) -> bytes:
-    """Settlement: one window; sorts by time within its flow."""
-    return f"w/{tenant}/{provider}/{currency}/".encode() + opens_ms.to_bytes(_TIME_BYTES, "big")
+    """Settlement: one open window; sorts by time within its flow. Closed ones are not kept: their events are."""
+    return windows(tenant, provider, currency) + opens_ms.to_bytes(_TIME_BYTES, "big")
+
+
+def window_parts(key: bytes) -> tuple[str, str, str]:
+    """Tenant, provider and currency of a `window` key."""
+    _, tenant, provider, currency = key[: -_TIME_BYTES - 1].decode().split("/")
+    return tenant, provider, currency
 
 
 def open_window(due_ms: int, window_key: bytes) -> bytes:
@@ -75,3 +88,18 @@ def open_window_parts(key: bytes) -> tuple[int, bytes]:
     """Time and window key of an `open_window` key."""
     start = len(OPEN_PREFIX)
     return int.from_bytes(key[start : start + _TIME_BYTES], "big"), key[start + _TIME_BYTES :]
+
+
+def seen(tenant: str, provider: str, currency: str, occurred_ms: int, movement_id: str) -> bytes:
+    """Settlement: the mark that this movement is in a window."""
+    return (
+        SEEN_PREFIX
+        + occurred_ms.to_bytes(_TIME_BYTES, "big")
+        + f"{tenant}/{provider}/{currency}/{movement_id}".encode()
+    )
+
+
+def seen_time(key: bytes) -> int:
+    """Time of a `seen` key."""
+    start = len(SEEN_PREFIX)
+    return int.from_bytes(key[start : start + _TIME_BYTES], "big")

@@ -67,6 +67,7 @@ def _tick(view: View, tick: ClockTick, decision: Decision) -> None:
 def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # noqa: A002
     decision = Decision()
     try:
+        checks.check_time(input.time_ms)
         checks.check_command(command)
         tenants.check_may(view, command.tenant, command.kind)
     except Refused as refused:
@@ -183,6 +184,7 @@ def unexpected_state(payment: Payment, wish: str) -> CommandError:
 
 
 def _result(view: View, input: Input, result: ProviderResult) -> Decision:  # noqa: A002
+    checks.check_time(input.time_ms)
     checks.check_result(result)
     payment_key = keys.payment(result.tenant, result.payment_id)
     value = view.get(payment_key)

@@ -97,6 +97,17 @@ class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class StoredError(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The fields of an `ErrorObject`, so that a later catalogue does not change what was answered."""
+
+    type: str
+    code: str
+    message: str
+    param: str
+    decline_code: str
+    retryable: bool
+
+
 class StoredReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The answer to a command, kept by its idempotency key. While it is running, http_status is 0."""
 
@@ -107,8 +118,7 @@ class StoredReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payment: bytes = b""
     """The payment's state at the answer: the answer is made from it again, bit for bit."""
     refund_id: str = ""
-    error: tuple[str, str, str, str, str, bool] | None = None
-    """The fields of an `ErrorObject` in order."""
+    error: StoredError | None = None
 
 
 class TenantState(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -20,7 +20,8 @@ _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _DAY = timedelta(days=1)
-_TIME_MS_MAX = 253_370_764_800_000  # the year 9999: beyond it there is no calendar
+TIME_MS_MIN = 2 * 86_400_000  # so that the window before it starts after the epoch
+TIME_MS_MAX = 253_370_764_800_000  # the year 9999: beyond it there is no calendar
 _ZONES_CACHED = 1024
 _CUTOFFS_CACHED = 16_384
 
