@@ -16,6 +16,7 @@ DATA = "CLEARLINE_DATA"
 PARTITIONS = "CLEARLINE_PARTITIONS"
 REPLICATION = "CLEARLINE_REPLICATION"
 WORKER = "CLEARLINE_WORKER"
+TICK_MS = "CLEARLINE_TICK_MS"
 
 DEFAULT_KAFKA = "127.0.0.1:9092"
 DEFAULT_CLICKHOUSE = "http://clearline@127.0.0.1:8123/clearline"
@@ -23,9 +24,11 @@ DEFAULT_DATA = ".clearline"
 DEFAULT_PARTITIONS = 8
 DEFAULT_REPLICATION = 1
 DEFAULT_WORKER = "worker-0"
+DEFAULT_TICK_MS = 10_000  # a settlement window closes, and a stored reply ends, at most this long after it is due
 
 PARTITIONS_MAX = 1024  # a topic of ours with more would need a broker sized for it; a typing error is likelier
 REPLICATION_MAX = 9
+TICK_MS_MAX = 3_600_000  # with longer ones, a window would stay open for hours after its cut-off
 SHOWN_VALUE_CHARS = 80  # how much of a refused value an error repeats
 
 _SCHEME_PORTS = {"http": 8123, "https": 8443}  # ClickHouse's own HTTP and HTTPS ports
@@ -65,6 +68,7 @@ class Environment:
     partitions: int
     replication: int
     worker: str
+    tick_ms: int
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """Return the settings every librdkafka client starts from: the extra ones (TLS, SASL), then the bootstrap servers."""
@@ -82,6 +86,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         partitions=_count(PARTITIONS, given.get(PARTITIONS, str(DEFAULT_PARTITIONS)), highest=PARTITIONS_MAX),
         replication=_count(REPLICATION, given.get(REPLICATION, str(DEFAULT_REPLICATION)), highest=REPLICATION_MAX),
         worker=given.get(WORKER, DEFAULT_WORKER),
+        tick_ms=_count(TICK_MS, given.get(TICK_MS, str(DEFAULT_TICK_MS)), highest=TICK_MS_MAX),
     )
 
 

@@ -12,6 +12,8 @@ SchemaError
 
 from __future__ import annotations
 
+from schemas.records import RejectionReason
+
 
 class SchemaError(Exception):
     """Root of this package's errors."""
@@ -28,28 +30,28 @@ class EncodingError(SchemaError):
 class DecodingError(SchemaError):
     """Bytes from a topic could not be read; `reason` is the matching `RejectionReason` symbol."""
 
-    reason = "undecodable"
+    reason: RejectionReason = "undecodable"
 
 
 class NotAvro(DecodingError):
     """The value does not start with magic byte 0 and a four-byte schema id."""
 
-    reason = "not_avro"
+    reason: RejectionReason = "not_avro"
 
 
 class UnknownSchema(DecodingError):
     """The schema id is not in the committed lock."""
 
-    reason = "unknown_schema"
+    reason: RejectionReason = "unknown_schema"
 
 
 class WrongRecord(DecodingError):
     """The record is known, but this topic does not carry it."""
 
-    reason = "wrong_record"
+    reason: RejectionReason = "wrong_record"
 
 
 class Undecodable(DecodingError):
     """The body does not match its own schema, or leaves bytes over."""
 
-    reason = "undecodable"
+    reason: RejectionReason = "undecodable"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -87,7 +87,7 @@ class Upstream:
         self._sent = 0
         self._delivery_error: KafkaError | None = None
 
-    def __enter__(self) -> Upstream:
+    def __enter__(self) -> Self:
         topic = catalogue.PAYMENTS_EVENTS.name
         metadata = self._consumer.list_topics(topic, timeout=CLIENT_TIMEOUT_MS / 1000).topics[topic]
         if metadata.error is not None:
@@ -132,7 +132,7 @@ class Upstream:
         return Tally(len(self._payments), self._sent, self._finished, by_status)
 
     def _load(self, plans: Iterable[Planned]) -> list[Planned]:
-        waiting = []
+        waiting: list[Planned] = []
         for planned in plans:
             if len(waiting) >= PLANS_MAX:
                 message = f"more than {PLANS_MAX:,} intents in one run: split the file"
@@ -167,12 +167,13 @@ class Upstream:
             message = f"Kafka refused a record: {self._delivery_error}"
             raise UpstreamError(message)
         ours = 0
-        for message in self._consumer.consume(_POLL_RECORDS, _POLL_S):
-            if message.error() is not None:
-                if message.error().retriable() or message.error().code() in _PASSING:
+        for record in self._consumer.consume(_POLL_RECORDS, _POLL_S):
+            error = record.error()
+            if error is not None:
+                if error.retriable() or error.code() in _PASSING:
                     continue
-                raise KafkaException(message.error())
-            event = codec.decode(message.value(), expected=(PaymentEvent,))
+                raise KafkaException(error)
+            event = codec.decode(record.value(), expected=(PaymentEvent,))
             assert isinstance(event, PaymentEvent)
             payment = self._payments.get(event.payment_id)
             if payment is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from schemas import codec
-from schemas.catalogue import RECORDS_REJECTED, RECORD_BYTES_MAX, Topic
+from schemas.catalogue import RECORD_BYTES_MAX, RECORDS_REJECTED, Topic
 from schemas.errors import DecodingError
 from schemas.records import Record as Message
 from schemas.records import Rejection, RejectionReason

@@ -5,7 +5,8 @@ from __future__ import annotations
 from schemas import codec
 from schemas.catalogue import PAYMENTS_EVENTS, PAYMENTS_INPUTS, PAYMENTS_REPLIES, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
 from schemas.partitioner import partition_of
-from schemas.records import PaymentCommand, ProviderResult
+from schemas.records import PaymentCommand, PaymentEvent, ProviderResult
+from schemas.records import Record as Message
 from streams.agents._records import Rejected, check_key, read, rejection
 from streams.core.decision import Decision, Input
 from streams.core.lifecycle import decide
@@ -14,31 +15,52 @@ from streams.runtime import Context, Record
 reject = rejection("lifecycle")
 
 
-def handle(record: Record, context: Context) -> None:
-    """Decodes one input, decides, and emits what follows. Raises `Rejected` for what breaks the contract."""
-    message = read(record, PAYMENTS_INPUTS)
-    if isinstance(message, PaymentCommand | ProviderResult):
-        check_key(record, f"{message.tenant}/{message.payment_id}")
-    decision = decide(
-        context.store,
-        Input(
-            message=message,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            time_ms=record.timestamp_ms,
-        ),
+class Lifecycle:
+    """The handler; `partitions` is how many `payments.inputs` has."""
+
+    def __init__(self, *, partitions: int) -> None:
+        self._partitions = partitions
+
+    def __call__(self, record: Record, context: Context) -> None:
+        """Decodes one input, decides, and emits what follows. Raises `Rejected` for what breaks the contract."""
+        message = read(record, PAYMENTS_INPUTS)
+        if isinstance(message, PaymentCommand):
+            check_key(record, f"{message.tenant}/{message.payment_id}")
+            if message.kind == "create":
+                self._check_partition(record)
+        elif isinstance(message, ProviderResult):
+            check_key(record, f"{message.tenant}/{message.payment_id}")
+        _apply(decide(context.store, _input(record, message)), record, context, tenant=getattr(message, "tenant", ""))
+
+    def _check_partition(self, record: Record) -> None:
+        """A create on another partition than its key's would let one payment live twice; everything else just misses it."""
+        assert record.key is not None
+        right = partition_of(record.key, self._partitions)
+        if right != record.partition:
+            message = (
+                f"murmur2 puts this key on partition {right}, not {record.partition}: set partitioner=murmur2_random"
+            )
+            raise Rejected(reason="wrong_key", message=message, field="key")
+
+
+def _input(record: Record, message: Message) -> Input:
+    return Input(
+        message=message,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        time_ms=record.timestamp_ms,
     )
+
+
+def _apply(decision: Decision, record: Record, context: Context, *, tenant: str) -> None:
     for key, value in decision.writes:
         if value is None:
             context.store.delete(key)
         else:
             context.store.put(key, value)
-    _emit(decision, record, context, tenant=getattr(message, "tenant", ""))
-
-
-def _emit(decision: Decision, record: Record, context: Context, *, tenant: str) -> None:
     for event in decision.events:
+        assert isinstance(event, PaymentEvent)
         context.emit(PAYMENTS_EVENTS.name, codec.encode(event), key=f"{event.tenant}/{event.payment_id}".encode())
     for request in decision.requests:
         key = f"{request.tenant}/{request.payment_id}".encode()
@@ -53,8 +75,3 @@ def _emit(decision: Decision, record: Record, context: Context, *, tenant: str) 
         # Not raised: whoever waits for the reply above shall have it.
         rejected = reject(record, Rejected.of(decision.refused, tenant=tenant))
         context.emit(rejected.topic, rejected.value, key=rejected.key)
-
-
-def belongs(record: Record, partitions: int) -> bool:
-    """Whether a keyed record is on the partition that murmur2 gives it."""
-    return record.key is None or partition_of(record.key, partitions) == record.partition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas import codec
 from schemas.catalogue import SETTLEMENT_EVENTS, SETTLEMENT_INPUTS
-from schemas.records import Movement, PayoutResult, ReportLine
+from schemas.records import Movement, PayoutResult, ReportLine, SettlementEvent
 from streams.agents._records import Rejected, check_key, read, rejection
 from streams.core.decision import Input
 from streams.core.settlement import settle
@@ -36,5 +36,6 @@ def handle(record: Record, context: Context) -> None:
         else:
             context.store.put(key, value)
     for event in decision.events:
+        assert isinstance(event, SettlementEvent)
         key = f"{event.tenant}/{event.provider}/{event.currency}".encode()
         context.emit(SETTLEMENT_EVENTS.name, codec.encode(event), key=key)

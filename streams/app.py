@@ -1,0 +1,106 @@
+"""The worker: `faust -A streams.app worker --web-port 6066` runs intake, lifecycle, settlement and the ticker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from schemas import catalogue, codec, environment
+from schemas.clients import CLIENT_TIMEOUT_MS, client_config
+from schemas.records import Tenant
+from streams.agents import intake as intaking
+from streams.agents import lifecycle as living
+from streams.agents import settlement as settling
+from streams.agents.ticker import Ticker
+from streams.runtime import GlobalTable, Record, SystemClock
+from streams.runtime.faust_app import make_app
+
+settings = environment.read()
+
+app = make_app(
+    "clearline",
+    instance=settings.worker,
+    bootstrap=settings.kafka,
+    directory=settings.data,
+    client=settings.kafka_config,
+)
+
+
+def _tenant(record: Record) -> Tenant:
+    message = codec.decode(record.value, expected=(Tenant,))
+    assert isinstance(message, Tenant)
+    return message
+
+
+tenants: GlobalTable[Tenant] = GlobalTable(catalogue.TENANTS.name, _tenant)
+
+intake_source = app.source(
+    "intake",
+    sources=(catalogue.PAYMENT_INTENTS.name,),
+    rejected=catalogue.RECORDS_REJECTED.name,
+    rejection=intaking.reject,
+    tables=(tenants,),
+)
+lifecycle_source = app.source(
+    "lifecycle",
+    sources=(catalogue.PAYMENTS_INPUTS.name,),
+    changelog=catalogue.LIFECYCLE_CHANGELOG.name,
+    rejected=catalogue.RECORDS_REJECTED.name,
+    rejection=living.reject,
+)
+settlement_source = app.source(
+    "settlement",
+    sources=(catalogue.SETTLEMENT_INPUTS.name,),
+    changelog=catalogue.SETTLEMENT_CHANGELOG.name,
+    rejected=catalogue.RECORDS_REJECTED.name,
+    rejection=settling.reject,
+)
+
+
+@app.agent(intake_source.channel)
+async def intake(batches: Any) -> None:
+    """Payment intents of upstream systems become commands."""
+    handle = intaking.Intake(tenants=tenants, clock=SystemClock())
+    async for batch in batches:
+        batch.run(handle)
+
+
+@app.agent(lifecycle_source.channel)
+async def lifecycle(batches: Any) -> None:
+    """Inputs of payments become events, requests, replies and movements."""
+    handle = None
+    async for batch in batches:
+        if handle is None:  # asked now, since a batch says that the broker answers
+            handle = living.Lifecycle(partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_INPUTS.name))
+        batch.run(handle)
+
+
+@app.agent(settlement_source.channel)
+async def settlement(batches: Any) -> None:
+    """Movements and time become settlement windows."""
+    async for batch in batches:
+        batch.run(settling.handle)
+
+
+ticker = Ticker(
+    settings.kafka, client=settings.kafka_config, source=settings.worker, now_ms=lambda: time.time_ns() // 1_000_000
+)
+
+
+@app.timer(interval=settings.tick_ms / 1000)
+async def tick() -> None:
+    """Time, for every partition that this worker runs."""
+    ticker.tick(
+        {
+            catalogue.PAYMENTS_INPUTS.name: lifecycle_source.status(),
+            catalogue.SETTLEMENT_INPUTS.name: settlement_source.status(),
+        }
+    )
+
+
+def _partitions(topic: str) -> int:
+    admin = AdminClient(client_config(settings.kafka, dict(settings.kafka_config)))
+    return len(admin.list_topics(topic, timeout=CLIENT_TIMEOUT_MS / 1000).topics[topic].partitions)
