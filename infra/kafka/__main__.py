@@ -27,8 +27,7 @@ def main(data_dir: Path, *, port: int, controller_port: int, heap_mb: int, quick
     try:
         die_with_parent(signal.SIGTERM, parent)
         controller_port = controller_port or port + 1
-        for wanted in (port, controller_port):
-            _ports.require_free(wanted)
+        _ports.require_free(port, controller_port)
         command = Node(data_dir, heap_mb=heap_mb, quick=quick, console=True).prepare(
             port=port, controller_port=controller_port, voters={1: controller_port}, cluster_id=new_cluster_id()
         )

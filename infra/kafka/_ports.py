@@ -40,12 +40,20 @@ def free_ports(count: int) -> list[int]:
     raise PortInUse(LOWEST_PORT)
 
 
-def require_free(port: int) -> None:
-    """Raises PortInUse if somebody listens on `port`."""
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on `port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
             probe.listen(1)
-        except OSError as error:
-            raise PortInUse(port) from error
+        except OSError:
+            return True
+    return False
+
+
+def require_free(*ports: int) -> None:
+    """Raises PortInUse for the first of `ports` on which somebody listens."""
+    for port in ports:
+        if is_taken(port):
+            raise PortInUse(port)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka.admin import AdminClient
 
 from infra.kafka.errors import NotReady
 
@@ -40,7 +42,7 @@ def wait_until_serving(
     while True:
         check()
         for node_id, address in addresses.items():
-            found = _coordinators(address) or _metadata(node_id, address, addresses)
+            found = _listens(address) or _coordinators(address) or _metadata(node_id, address, addresses)
             if found:
                 missing = f"broker {node_id} at {address}: {found}"
                 break
@@ -51,6 +53,16 @@ def wait_until_serving(
         time.sleep(PAUSE_S)
 
 
+def _listens(address: str) -> str:
+    """Why nobody answers there, or an empty string; tried first, so that a broker that ended is noticed at once."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), REQUEST_TIMEOUT_S).close()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 def _metadata(node_id: int, address: str, expected: Mapping[int, str]) -> str:
     """What this broker's own view of the cluster lacks, or an empty string."""
     admin = AdminClient({**QUIET, "bootstrap.servers": address, "client.id": GROUP_PROBE})
@@ -58,12 +70,12 @@ def _metadata(node_id: int, address: str, expected: Mapping[int, str]) -> str:
         metadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
     except KafkaException as error:
         return str(error)
-    if not metadata.orig_broker_name.startswith(f"{address}/"):
+    if not str(metadata.orig_broker_name).startswith(f"{address}/"):
         return f"{metadata.orig_broker_name} answered instead"
     return _lacks(metadata, node_id, expected)
 
 
-def _lacks(metadata: ClusterMetadata, node_id: int, expected: Mapping[int, str]) -> str:
+def _lacks(metadata: Any, node_id: int, expected: Mapping[int, str]) -> str:
     known = {broker.id for broker in metadata.brokers.values()}
     if node_id not in known or not set(expected) <= known:
         return f"knows of brokers {sorted(known)} only"

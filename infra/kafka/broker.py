@@ -38,9 +38,7 @@ class Broker:
         java: Path | None = None,
         jars_dir: Path | None = None,
     ) -> None:
-        self._node = Node(
-            Path(data_dir), heap_mb=heap_mb, quick=quick, settings=settings, java=java, jars_dir=jars_dir
-        )
+        self._node = Node(Path(data_dir), heap_mb=heap_mb, quick=quick, settings=settings, java=java, jars_dir=jars_dir)
         self._asked = (port, controller_port)
         self._ports: tuple[int, int] | None = None
 
@@ -89,8 +87,7 @@ class Broker:
                 self._ports = self._asked[0] or chosen[0], self._asked[1] or chosen[1]
             port, controller_port = self._ports
             if not self.is_alive():
-                for asked in self._ports:
-                    _ports.require_free(asked)
+                _ports.require_free(*self._ports)
             self._node.start(
                 port=port,
                 controller_port=controller_port,
@@ -127,5 +124,7 @@ class Broker:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

@@ -143,8 +143,7 @@ class Cluster:
         if node.is_alive():
             return
         port, controller_port = self._ports[number]
-        for wanted in (port, controller_port):
-            _ports.require_free(wanted)
+        _ports.require_free(port, controller_port)
         node.start(
             port=port,
             controller_port=controller_port,
@@ -164,5 +163,7 @@ class Cluster:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

@@ -1,14 +1,14 @@
 """What can go wrong with an embedded Kafka, each error with its remedy.
 
-    KafkaError
-    ├── JavaUnusable            no Java runtime, or one that does not run
-    ├── JarsUnavailable         the broker's jars could not be fetched or do not match their checksums
-    ├── PortInUse               somebody else listens on a port that was asked for
-    ├── DataDirectoryInUse      another broker runs on the same data directory
-    ├── DataDirectoryUnusable   not writable, of another node, or of an incompatible version
-    ├── DiskFull                no space left for the data directory
-    ├── BrokerExited            the broker ended by itself; carries the tail of its log
-    └── NotReady                the broker lives but does not serve before the deadline
+KafkaError
+├── JavaUnusable            no Java runtime, or one that does not run
+├── JarsUnavailable         the broker's jars could not be fetched or do not match their checksums
+├── PortInUse               somebody else listens on a port that was asked for
+├── DataDirectoryInUse      another broker runs on the same data directory
+├── DataDirectoryUnusable   not writable, of another node, or of an incompatible version
+├── DiskFull                no space left for the data directory
+├── BrokerExited            the broker ended by itself; carries the tail of its log
+└── NotReady                the broker lives but does not serve before the deadline
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class DataDirectoryInUse(KafkaError):
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(
-            f"Another broker runs on {data_dir}.", remedy="Stop it first (`clearline down`), or choose another directory."
+            f"Another broker runs on {data_dir}.",
+            remedy="Stop it first (`clearline down`), or choose another directory.",
         )
         self.data_dir = data_dir
 
