@@ -1,0 +1,389 @@
+"""Records to rows: what each landed topic's records look like in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from connectors.clickhouse.landing._tables import (
+    ERRORS,
+    LEDGER_ENTRIES,
+    PAYMENT_EVENTS,
+    PAYMENT_INPUTS,
+    REJECTIONS,
+    SETTLEMENT_EVENTS,
+    Row,
+)
+from schemas import catalogue, codec, records
+from schemas.currencies import EXPONENTS
+from schemas.errors import DecodingError
+
+LANDED_TOPICS: tuple[catalogue.Topic, ...] = (
+    catalogue.PAYMENTS_EVENTS,
+    catalogue.SETTLEMENT_EVENTS,
+    catalogue.PAYMENTS_INPUTS,
+    catalogue.RECORDS_REJECTED,
+)
+
+
+class Place(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Raw(NamedTuple):
+    """One record as Kafka holds it; the last four columns of its row."""
+
+    place: Place
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What a range of a partition holds."""
+
+    records: int = 0
+    skipped: int = 0
+    postings: int = 0
+    first_timestamp_ms: int = 0
+    last_timestamp_ms: int = 0
+
+
+class Rows(msgspec.Struct, kw_only=True):
+    """The rows of a batch by table, and what each partition's range holds."""
+
+    by_table: dict[str, list[Row]]
+    tallies: dict[Place, Tally]
+    errors: int = 0
+
+
+class UnlandableRecord(Exception):  # noqa: N818 - it is a finding about a record, not a failure of ours
+    """A record was read and yet has no place in a table; `reason` as in landing_errors."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def build(batch: Mapping[Place, Iterable[Raw]]) -> Rows:
+    """The rows of these records. The same records give the same rows, whoever builds them and when."""
+    rows = Rows(by_table={}, tallies={})
+    carried = {topic.name: topic.records for topic in LANDED_TOPICS}
+    for place, raws in batch.items():
+        tally = rows.tallies[place] = Tally()
+        expected = carried[place.topic]
+        for raw in raws:
+            tally.first_timestamp_ms = tally.first_timestamp_ms or raw.timestamp_ms
+            tally.last_timestamp_ms = raw.timestamp_ms
+            try:
+                added = _add(rows.by_table, codec.decode(raw.value, expected=expected), raw, tally)
+            except DecodingError as error:
+                added = _add_error(rows, raw, error.reason, str(error))
+            except UnlandableRecord as error:
+                added = _add_error(rows, raw, error.reason, str(error))
+            if added:
+                tally.records += 1
+            else:
+                tally.skipped += 1
+    return rows
+
+
+def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: Tally) -> bool:
+    """Add the record's rows; False when it gets none."""
+    end = (raw.place.topic, raw.place.partition, raw.offset, raw.timestamp_ms)
+    if isinstance(record, records.PaymentEvent):
+        legs = _payment_legs(record, raw)
+        tables.setdefault(PAYMENT_EVENTS.name, []).append(_payment_event(record) + end)
+    elif isinstance(record, records.SettlementEvent):
+        legs = _settlement_legs(record, raw)
+        tables.setdefault(SETTLEMENT_EVENTS.name, []).append(_settlement_event(record) + end)
+    elif isinstance(record, records.Rejection):
+        legs = []
+        tables.setdefault(REJECTIONS.name, []).append(_rejection(record) + end)
+    elif isinstance(record, records.ClockTick):
+        return False
+    else:
+        legs = []
+        tables.setdefault(PAYMENT_INPUTS.name, []).append(_payment_input(record) + end)
+    if legs:
+        tables.setdefault(LEDGER_ENTRIES.name, []).extend(legs)
+        tally.postings += len(legs)
+    return True
+
+
+def _add_error(rows: Rows, raw: Raw, reason: str, message: str) -> bool:
+    rows.errors += 1
+    rows.by_table.setdefault(ERRORS.name, []).append(
+        (
+            reason,
+            message,
+            raw.key or b"",
+            raw.value or b"",
+            raw.value is None,
+            raw.place.topic,
+            raw.place.partition,
+            raw.offset,
+            raw.timestamp_ms,
+        )
+    )
+    return True
+
+
+def exponent(currency: str) -> int:
+    """Decimals of a currency; 0 for none. Raises `UnlandableRecord`: an amount whose size nobody knows is no amount."""
+    if not currency:
+        return 0
+    try:
+        return EXPONENTS[currency]
+    except KeyError:
+        raise UnlandableRecord("unknown_currency", f"{currency!r} is not an ISO 4217 code that we know") from None
+
+
+def _attribution(who: records.Attribution) -> Row:
+    return (
+        who.actor_kind,
+        who.actor_id,
+        who.on_behalf_of,
+        who.reason,
+        who.request_id,
+        who.idempotency_key,
+        who.traceparent,
+    )
+
+
+_NO_PAYMENT = records.PaymentObject()
+_NO_CHARGE = records.ChargeObject(status="unrecognized")
+_NO_REFUND = records.RefundObject()
+_NO_DECISION = records.RoutingDecision()
+
+
+def _payment_event(event: records.PaymentEvent) -> Row:
+    payment = event.payment or _NO_PAYMENT
+    charge = event.charge or _NO_CHARGE
+    refund = event.refund or _NO_REFUND
+    decision = event.decision or _NO_DECISION
+    currency = payment.currency or charge.currency or refund.currency
+    return (
+        event.tenant,
+        event.payment_id,
+        event.sequence,
+        event.event_id,
+        event.type,
+        event.previous_event_id,
+        event.occurred_ms,
+        event.from_status,
+        event.to_status,
+        currency,
+        exponent(currency),
+        payment.amount_minor,
+        payment.amount_capturable_minor,
+        payment.amount_received_minor,
+        payment.amount_refunded_minor,
+        payment.capture_method,
+        payment.payment_method,
+        payment.customer,
+        payment.description,
+        payment.metadata,
+        payment.latest_charge,
+        payment.provider,
+        payment.outcome_unknown,
+        payment.cancellation_reason,
+        payment.last_error_code,
+        payment.last_error_decline_code,
+        payment.last_error_message,
+        payment.created_ms,
+        charge.id,
+        charge.attempt,
+        charge.provider,
+        charge.status if event.charge else "",
+        charge.outcome if event.charge else "",
+        charge.amount_minor,
+        charge.amount_captured_minor,
+        charge.amount_refunded_minor,
+        charge.provider_reference,
+        charge.provider_fee_minor,
+        charge.failure_code,
+        charge.failure_message,
+        refund.id,
+        refund.charge,
+        refund.amount_minor,
+        refund.status if event.refund else "",
+        refund.reason,
+        refund.provider,
+        refund.provider_reference,
+        refund.failure_reason,
+        decision.attempt,
+        decision.chosen,
+        decision.candidates,
+        decision.excluded,
+        decision.policy_version,
+        len(event.postings),
+        *_attribution(event.attribution),
+        event.cause_topic,
+        event.cause_partition,
+        event.cause_offset,
+        event.ordinal,
+        event.policy_version,
+    )
+
+
+def _settlement_event(event: records.SettlementEvent) -> Row:
+    movement = event.movement or records.WindowMovement()
+    totals = event.totals or records.WindowTotals()
+    return (
+        event.tenant,
+        event.provider,
+        event.currency,
+        exponent(event.currency),
+        event.window_id,
+        event.sequence,
+        event.event_id,
+        event.type,
+        event.previous_event_id,
+        event.occurred_ms,
+        event.opens_ms,
+        event.closes_ms,
+        event.closed_ms,
+        event.status,
+        movement.movement_id,
+        movement.kind if event.movement else "",
+        movement.amount_minor,
+        movement.payment_id,
+        movement.object_id,
+        movement.event_id,
+        movement.occurred_ms,
+        event.late,
+        event.missed_window_id,
+        totals.movements,
+        totals.captured_minor,
+        totals.refunded_minor,
+        totals.fees_minor,
+        totals.other_minor,
+        totals.net_minor,
+        len(event.postings),
+        *_attribution(event.attribution),
+        event.cause_topic,
+        event.cause_partition,
+        event.cause_offset,
+        event.ordinal,
+    )
+
+
+def _payment_legs(event: records.PaymentEvent, raw: Raw) -> list[Row]:
+    payment, charge, refund = event.payment, event.charge, event.refund
+    # Who holds the money: the refund's provider or the charge's, which need not be the newest attempt's.
+    provider = (refund and refund.provider) or (charge and charge.provider) or (payment and payment.provider) or ""
+    head = (event.event_id, event.type, event.payment_id, "", provider, event.occurred_ms)
+    return _legs(event.tenant, event.postings, head, event.attribution, raw)
+
+
+def _settlement_legs(event: records.SettlementEvent, raw: Raw) -> list[Row]:
+    payment_id = event.movement.payment_id if event.movement else ""
+    head = (event.event_id, event.type, payment_id, event.window_id, event.provider, event.occurred_ms)
+    return _legs(event.tenant, event.postings, head, event.attribution, raw)
+
+
+def _legs(
+    tenant: str, postings: tuple[records.Posting, ...], head: Row, who: records.Attribution, raw: Raw
+) -> list[Row]:
+    place = raw.place
+    return [
+        (
+            tenant,
+            leg.account,
+            leg.currency,
+            exponent(leg.currency),
+            leg.amount_minor,
+            *head,
+            who.actor_kind,
+            who.actor_id,
+            who.request_id,
+            place.topic,
+            place.partition,
+            raw.offset,
+            ordinal,
+            raw.timestamp_ms,
+        )
+        for ordinal, leg in enumerate(postings)
+    ]
+
+
+_INPUT_DEFAULTS: dict[str, object] = {
+    column: {"amount_minor": None, "providers": ()}.get(
+        column, 0 if column.endswith(("_minor", "_ms", "_version")) or column in {"inquiries", "exponent"} else ""
+    )
+    for column in PAYMENT_INPUTS.columns[: PAYMENT_INPUTS.columns.index("actor_kind")]
+}
+
+
+def _payment_input(record: records.Record) -> Row:
+    """A command, a provider's result or a change of configuration: one shape for the audit trail."""
+    given: dict[str, object]
+    if isinstance(record, records.PaymentCommand):
+        given = {
+            "payment_id": record.payment_id,
+            "kind": record.kind,
+            "amount_minor": record.amount_minor,
+            "currency": record.currency,
+            "payment_method": record.payment_method,
+            "capture_method": record.capture_method if record.kind == "create" else "",
+            "reason": record.reason,
+            "correlation_id": record.correlation_id,
+        }
+    elif isinstance(record, records.ProviderResult):
+        given = {
+            "payment_id": record.payment_id,
+            "kind": record.operation,
+            "outcome": record.outcome,
+            "amount_minor": record.amount_minor,
+            "currency": record.currency,
+            "provider": record.provider,
+            "object_id": record.object_id,
+            "provider_request": record.request_id,
+            "provider_reference": record.provider_reference,
+            "provider_fee_minor": record.provider_fee_minor,
+            "decline_code": record.decline_code,
+            "message": record.message,
+            "inquiries": record.inquiries,
+            "observed_ms": record.observed_ms,
+        }
+    elif isinstance(record, records.RoutingUpdate):
+        outcome = ("healthy" if record.healthy else "unhealthy") if record.kind == "health" else ""
+        given = {
+            "kind": record.kind,
+            "outcome": outcome,
+            "provider": record.provider,
+            "policy_version": record.policy_version,
+            "providers": record.providers,
+        }
+    elif isinstance(record, records.Tenant):
+        given = {"kind": "tenant", "outcome": record.status, "policy_version": record.version}
+    else:
+        raise UnlandableRecord("wrong_record", f"{type(record).__name__} has no table")
+    given |= {"tenant": record.tenant, "record": type(record).__name__}
+    # A command may name a currency that is refused later; who asked for it is kept, with no exponent to compute by.
+    given["exponent"] = EXPONENTS.get(str(given.get("currency", "")), 0)
+    return (*(_INPUT_DEFAULTS | given).values(), *_attribution(record.attribution))
+
+
+def _rejection(record: records.Rejection) -> Row:
+    return (
+        record.tenant,
+        record.source_topic,
+        record.source_partition,
+        record.source_offset,
+        record.source_timestamp_ms,
+        record.key,
+        record.value,
+        record.value_sha256,
+        record.reason,
+        record.field,
+        record.message,
+        record.component,
+    )

@@ -1,0 +1,157 @@
+"""The tables that landing fills: their columns in the order of their rows, and the append that can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+Row = tuple[Any, ...]
+
+_PLACE = "_topic String, _partition Int32, _offset Int64, _timestamp_ms Int64"
+_ATTRIBUTION = (
+    "actor_kind String, actor_id String, on_behalf_of String, actor_reason String, request_id String, "
+    "idempotency_key String, traceparent String"
+)
+_CAUSE = "cause_topic String, cause_partition Int32, cause_offset Int64, ordinal Int32"
+
+# MsgPack writes a list as a header and its values, and ClickHouse's MsgPack format reads values alone.
+_LIST_HEADER_BYTES = {0xDC: 3, 0xDD: 5}
+
+APPEND_SETTINGS: dict[str, Any] = {
+    "async_insert": 0,  # the answer must mean that the rows are there
+    "insert_deduplicate": 1,
+    # One insert becomes one part, whatever its size: all of it is there, or nothing.
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 100_000_000,
+    "min_insert_block_size_bytes": 4 * 1024**3,
+}
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One table. `structure` lists names and wire types in row order; a row holds `at`, and `beyond` says up to where the
+    table is filled, per topic and partition: only rows with `at` not below it are added."""
+
+    name: str
+    structure: str
+    at: str = "_offset"
+    beyond: str = "max(_offset) + 1"
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names, in row order."""
+        return tuple(column.split()[0] for column in self.structure.replace("(String, String)", "").split(", "))
+
+    @cached_property
+    def append(self) -> str:
+        """The conditional insert. It is safe to repeat at any later time, and only one at a time may differ from others."""
+        names = ", ".join(self.columns)
+        return (
+            f"INSERT INTO {self.name} ({names}) SELECT {names} FROM input('{self.structure}') "  # noqa: S608 - our own names
+            f"WHERE {self.at} >= (SELECT mapFromArrays(groupArray(place), groupArray(filled)) FROM "
+            f"(SELECT concat(_topic, '/', toString(_partition)) AS place, {self.beyond} AS filled "
+            f"FROM {self.name} GROUP BY _topic, _partition))[concat(_topic, '/', toString(_partition))] FORMAT MsgPack"
+        )
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        """The rows in ClickHouse's MsgPack format."""
+        width = len(self.columns)
+        assert all(len(row) == width for row in rows), f"a row of {self.name} does not have {width} values"
+        return encode_values(list(chain.from_iterable(rows)))
+
+
+def encode_values(values: list[Any]) -> bytes:
+    """Values one after another in MsgPack, without the list's own header."""
+    packed = msgspec.msgpack.encode(values)
+    return packed[_LIST_HEADER_BYTES.get(packed[0], 1) :]
+
+
+CLAIMS = Table(
+    name="landing_claims",
+    structure=(
+        "seq UInt64, writer String, _topic String, _partition Int32, from_offset Int64, next_offset Int64, claimed_ms Int64"
+    ),
+)
+RANGES = Table(
+    name="landed_ranges",
+    structure=(
+        "seq UInt64, _topic String, _partition Int32, from_offset Int64, next_offset Int64, records Int64, skipped Int64, "
+        "postings Int64, first_timestamp_ms Int64, last_timestamp_ms Int64, landed_ms Int64"
+    ),
+    at="from_offset",
+    beyond="max(next_offset)",
+)
+ERRORS = Table(
+    name="landing_errors",
+    structure=f"reason String, message String, key String, value String, value_is_null Bool, {_PLACE}",
+)
+PAYMENT_EVENTS = Table(
+    name="payment_events",
+    structure=(
+        "tenant String, payment_id String, sequence Int64, event_id String, type String, previous_event_id String, "
+        "occurred_ms Int64, from_status String, to_status String, currency String, exponent UInt8, "
+        "amount_minor Int64, amount_capturable_minor Int64, amount_received_minor Int64, amount_refunded_minor Int64, "
+        "capture_method String, payment_method String, customer String, description String, metadata Map(String, String), "
+        "latest_charge String, provider String, outcome_unknown Bool, cancellation_reason String, last_error_code String, "
+        "last_error_decline_code String, last_error_message String, created_ms Int64, "
+        "charge_id String, charge_attempt Int32, charge_provider String, charge_status String, charge_outcome String, "
+        "charge_amount_minor Int64, charge_amount_captured_minor Int64, charge_amount_refunded_minor Int64, "
+        "charge_provider_reference String, charge_provider_fee_minor Int64, charge_failure_code String, "
+        "charge_failure_message String, "
+        "refund_id String, refund_charge String, refund_amount_minor Int64, refund_status String, refund_reason String, "
+        "refund_provider String, refund_provider_reference String, refund_failure_reason String, "
+        "decision_attempt Int32, decision_chosen String, decision_candidates Array(String), decision_excluded Array(String), "
+        f"decision_policy_version Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, policy_version Int64, {_PLACE}"
+    ),
+)
+LEDGER_ENTRIES = Table(
+    name="ledger_entries",
+    structure=(
+        "tenant String, account String, currency String, exponent UInt8, amount_minor Int64, event_id String, "
+        "event_type String, payment_id String, window_id String, provider String, occurred_ms Int64, actor_kind String, "
+        "actor_id String, request_id String, _topic String, _partition Int32, _offset Int64, _ordinal Int32, "
+        "_timestamp_ms Int64"
+    ),
+)
+SETTLEMENT_EVENTS = Table(
+    name="settlement_events",
+    structure=(
+        "tenant String, provider String, currency String, exponent UInt8, window_id String, sequence Int64, event_id String, "
+        "type String, previous_event_id String, occurred_ms Int64, opens_ms Int64, closes_ms Int64, closed_ms Int64, "
+        "status String, movement_id String, movement_kind String, movement_amount_minor Int64, movement_payment_id String, "
+        "movement_object_id String, movement_event_id String, movement_occurred_ms Int64, late Bool, missed_window_id String, "
+        "totals_movements Int64, totals_captured_minor Int64, totals_refunded_minor Int64, totals_fees_minor Int64, "
+        f"totals_other_minor Int64, totals_net_minor Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
+    ),
+)
+PAYMENT_INPUTS = Table(
+    name="payment_inputs",
+    structure=(
+        "tenant String, payment_id String, record String, kind String, outcome String, amount_minor Nullable(Int64), "
+        "currency String, exponent UInt8, payment_method String, capture_method String, reason String, correlation_id String, "
+        "provider String, object_id String, provider_request String, provider_reference String, provider_fee_minor Int64, "
+        "decline_code String, message String, inquiries Int32, observed_ms Int64, policy_version Int64, "
+        f"providers Array(String), {_ATTRIBUTION}, {_PLACE}"
+    ),
+)
+REJECTIONS = Table(
+    name="rejections",
+    structure=(
+        "tenant String, source_topic String, source_partition Int32, source_offset Int64, source_timestamp_ms Int64, "
+        "key Nullable(String), value Nullable(String), value_sha256 String, reason String, field String, message String, "
+        f"component String, {_PLACE}"
+    ),
+)
+
+BOOKS: tuple[Table, ...] = (
+    PAYMENT_EVENTS,
+    LEDGER_ENTRIES,
+    SETTLEMENT_EVENTS,
+    PAYMENT_INPUTS,
+    REJECTIONS,
+    ERRORS,
+)
+"""In the order in which a batch is appended to them."""

@@ -1,0 +1,405 @@
+"""Compares ClickHouse with the topics, record by record: reads the topics anew, and trusts nothing that landing wrote down.
+
+`python -m connectors.clickhouse.verify` prints what differs and ends with 1, or with 0 when nothing does.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import xxhash
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.clickhouse.client import Client, connect
+from connectors.clickhouse.errors import RecordsMissing, TopicMissing, WarehouseError
+from schemas import catalogue, clients, codec, environment, records
+from schemas.currencies import EXPONENTS
+from schemas.errors import DecodingError
+
+READ_AT_ONCE = 5_000
+POLL_S = 0.5
+PATIENCE_S = 60.0
+METADATA_TIMEOUT_S = 10.0
+_WRAP = 2**64
+
+TOPICS: tuple[catalogue.Topic, ...] = (
+    catalogue.PAYMENTS_EVENTS,
+    catalogue.SETTLEMENT_EVENTS,
+    catalogue.PAYMENTS_INPUTS,
+    catalogue.RECORDS_REJECTED,
+)
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure that is not the same on a topic's partition and in a table, up to the partition's landed position."""
+
+    table: str
+    topic: str
+    partition: int
+    figure: str
+    on_topic: int
+    in_clickhouse: int
+
+    def __str__(self) -> str:
+        """For people."""
+        return (
+            f"{self.table} {self.topic}/{self.partition} {self.figure}: {self.on_topic} on the topic, "
+            f"{self.in_clickhouse} in ClickHouse"
+        )
+
+
+Place = tuple[str, int]
+Figures = dict[str, int]
+
+
+class _Book(msgspec.Struct, frozen=True, kw_only=True):
+    """How a table's rows are digested: SQL expressions whose texts, joined by '|', Python makes from the record as well."""
+
+    digest: tuple[str, ...]
+    amount: str = ""
+
+
+_BOOKS: dict[str, _Book] = {
+    "payment_events": _Book(
+        digest=(
+            "event_id",
+            "tenant",
+            "payment_id",
+            "sequence",
+            "type",
+            "to_status",
+            "currency",
+            "amount_minor",
+            "amount_received_minor",
+            "amount_refunded_minor",
+            "charge_id",
+            "refund_id",
+            "request_id",
+            "actor_id",
+            "cause_offset",
+            "postings",
+        ),
+        amount="amount_received_minor",
+    ),
+    "ledger_entries": _Book(
+        digest=("event_id", "tenant", "account", "amount_minor", "_ordinal", "currency"), amount="amount_minor"
+    ),
+    "settlement_events": _Book(
+        digest=(
+            "event_id",
+            "tenant",
+            "provider",
+            "window_id",
+            "sequence",
+            "type",
+            "status",
+            "movement_id",
+            "movement_amount_minor",
+            "totals_net_minor",
+            "currency",
+            "postings",
+        ),
+        amount="movement_amount_minor",
+    ),
+    "payment_inputs": _Book(digest=("record", "tenant", "payment_id", "kind", "request_id", "actor_id")),
+    "rejections": _Book(
+        digest=("source_topic", "source_partition", "source_offset", "reason", "value_sha256", "ifNull(value, '')")
+    ),
+    "landing_errors": _Book(digest=("key", "value")),
+}
+
+
+def compare(
+    bootstrap: str,
+    client: Client,
+    *,
+    kafka_config: Mapping[str, Any] | None = None,
+    topics: tuple[catalogue.Topic, ...] = TOPICS,
+) -> list[Difference]:
+    """What differs between the topics and the tables, up to what is landed of each partition; empty when all is well.
+
+    Per table and partition: how many rows, the sum of a hash of each row's content and offset, and sums per currency.
+    Raises an error of the client, `KafkaException`, `TopicMissing` or `RecordsMissing`.
+    """
+    landed = _positions(client)
+    on_topic = _from_topics(bootstrap, {place: end for place, end in landed.items() if end}, topics, kafka_config)
+    in_clickhouse = _from_tables(client, {topic.name for topic in topics})
+    differences = []
+    for key in sorted(on_topic.keys() | in_clickhouse.keys()):
+        ours, theirs = on_topic.get(key, {}), in_clickhouse.get(key, {})
+        differences += [
+            Difference(
+                table=key[0],
+                topic=key[1],
+                partition=key[2],
+                figure=figure,
+                on_topic=ours.get(figure, 0),
+                in_clickhouse=theirs.get(figure, 0),
+            )
+            for figure in sorted(ours.keys() | theirs.keys())
+            if ours.get(figure, 0) != theirs.get(figure, 0)
+        ]
+    return differences
+
+
+def unlanded(
+    bootstrap: str,
+    client: Client,
+    *,
+    kafka_config: Mapping[str, Any] | None = None,
+    topics: tuple[catalogue.Topic, ...] = TOPICS,
+) -> int:
+    """How many committed records lie beyond what is landed, clock ticks aside. Reads them; raises as `compare` does."""
+    landed = _positions(client)
+    count = 0
+    with _reader(bootstrap, kafka_config) as reader:
+        starts = {place: landed.get(place) for place in reader.partitions(topics)}
+        for message in reader.read(starts, until=None):
+            record, _ = _decoded(message, topics)
+            count += not isinstance(record, records.ClockTick)
+    return count
+
+
+def _positions(client: Client) -> dict[Place, int]:
+    found = client.rows("SELECT _topic, _partition, next_offset FROM landed_positions")
+    return {(topic, partition): next_offset for topic, partition, next_offset in found}
+
+
+def _from_tables(client: Client, topics: set[str]) -> dict[tuple[str, str, int], Figures]:
+    figures: dict[tuple[str, str, int], Figures] = defaultdict(dict)
+    for table, book in _BOOKS.items():
+        digest = ", ".join(f"toString({part})" for part in (*book.digest, f"{table}._offset"))
+        amount = f"sum(toInt128({book.amount}))" if book.amount else "0"
+        currency = "currency" if book.amount else "''"
+        sql = (
+            f"SELECT _topic, _partition, {currency} AS unit, count(), sumWithOverflow(xxHash64(concatWithSeparator('|', {digest}))), "
+            f"{amount} FROM {table} INNER JOIN landed_positions USING (_topic, _partition) "
+            "WHERE _offset < landed_positions.next_offset GROUP BY _topic, _partition, unit"
+        )
+        for topic, partition, unit, count, digest_sum, amount_sum in client.rows(sql):
+            if topic in topics:
+                _add(figures[table, topic, partition], unit, count, digest_sum, amount_sum)
+    return dict(figures)
+
+
+def _from_topics(
+    bootstrap: str,
+    ends: Mapping[Place, int],
+    topics: tuple[catalogue.Topic, ...],
+    kafka_config: Mapping[str, Any] | None,
+) -> dict[tuple[str, str, int], Figures]:
+    figures: dict[tuple[str, str, int], Figures] = defaultdict(dict)
+    names = {topic.name for topic in topics}
+    with _reader(bootstrap, kafka_config) as reader:
+        wanted = {place: end for place, end in ends.items() if place[0] in names}
+        for message in reader.read(dict.fromkeys(wanted), until=wanted):
+            offset = message.offset()
+            for table, parts, unit, amount in _rows_of(message, topics):
+                text = b"|".join([*parts, b"%d" % offset])
+                place = (table, str(message.topic()), int(message.partition() or 0))
+                _add(figures[place], unit, 1, xxhash.xxh64_intdigest(text), amount)
+    return dict(figures)
+
+
+def _add(figures: Figures, unit: str, count: int, digest: int, amount: int) -> None:
+    figures["rows"] = figures.get("rows", 0) + count
+    figures["content"] = (figures.get("content", 0) + digest) % _WRAP
+    if unit:
+        figures[unit] = figures.get(unit, 0) + amount
+
+
+Found = tuple[str, list[bytes], str, int]
+
+
+def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[Found]:
+    """Which rows a record must have: table, digested parts, currency and amount. Written apart from landing on purpose."""
+    record, value = _decoded(message, topics)
+    if isinstance(record, records.PaymentEvent) and _known(record.payment and record.payment.currency, record.postings):
+        yield from _payment_event(record)
+    elif isinstance(record, records.SettlementEvent) and _known(record.currency, record.postings):
+        yield from _settlement_event(record)
+    elif isinstance(record, records.Rejection):
+        parts = (record.source_topic, record.source_partition, record.source_offset, record.reason, record.value_sha256)
+        yield "rejections", [*_texts(*parts), record.value or b""], "", 0
+    elif isinstance(record, records.PaymentCommand | records.ProviderResult | records.RoutingUpdate | records.Tenant):
+        yield "payment_inputs", _input(record), "", 0
+    elif not isinstance(record, records.ClockTick):
+        key = message.key() or b""
+        yield "landing_errors", [key.encode() if isinstance(key, str) else key, value], "", 0
+
+
+def _payment_event(event: records.PaymentEvent) -> Iterator[Found]:
+    payment = event.payment or records.PaymentObject()
+    charge_id, refund_id = event.charge.id if event.charge else "", event.refund.id if event.refund else ""
+    currency = payment.currency or (event.charge.currency if event.charge else "")
+    parts = _texts(
+        event.event_id,
+        event.tenant,
+        event.payment_id,
+        event.sequence,
+        event.type,
+        event.to_status,
+        currency,
+        payment.amount_minor,
+        payment.amount_received_minor,
+        payment.amount_refunded_minor,
+        charge_id,
+        refund_id,
+        event.attribution.request_id,
+        event.attribution.actor_id,
+        event.cause_offset,
+        len(event.postings),
+    )
+    yield "payment_events", parts, currency, payment.amount_received_minor
+    yield from _legs(event.event_id, event.tenant, event.postings)
+
+
+def _settlement_event(event: records.SettlementEvent) -> Iterator[Found]:
+    movement = event.movement or records.WindowMovement()
+    parts = _texts(
+        event.event_id,
+        event.tenant,
+        event.provider,
+        event.window_id,
+        event.sequence,
+        event.type,
+        event.status,
+        movement.movement_id,
+        movement.amount_minor,
+        event.totals.net_minor if event.totals else 0,
+        event.currency,
+        len(event.postings),
+    )
+    yield "settlement_events", parts, event.currency, movement.amount_minor
+    yield from _legs(event.event_id, event.tenant, event.postings)
+
+
+def _legs(event_id: str, tenant: str, postings: tuple[records.Posting, ...]) -> Iterator[Found]:
+    for ordinal, leg in enumerate(postings):
+        parts = _texts(event_id, tenant, leg.account, leg.amount_minor, ordinal, leg.currency)
+        yield "ledger_entries", parts, leg.currency, leg.amount_minor
+
+
+def _input(
+    record: records.PaymentCommand | records.ProviderResult | records.RoutingUpdate | records.Tenant,
+) -> list[bytes]:
+    payment_id = "" if isinstance(record, records.RoutingUpdate | records.Tenant) else record.payment_id
+    kind = "tenant" if isinstance(record, records.Tenant) else ""
+    if isinstance(record, records.PaymentCommand | records.RoutingUpdate):
+        kind = record.kind
+    elif isinstance(record, records.ProviderResult):
+        kind = record.operation
+    who = record.attribution
+    return _texts(type(record).__name__, record.tenant, payment_id, kind, who.request_id, who.actor_id)
+
+
+def _texts(*parts: object) -> list[bytes]:
+    return [str(part).encode() for part in parts]
+
+
+def _known(currency: str | None, postings: tuple[records.Posting, ...]) -> bool:
+    """Whether landing can book it: an event in an unknown currency is kept in landing_errors."""
+    return (not currency or currency in EXPONENTS) and all(leg.currency in EXPONENTS for leg in postings)
+
+
+def _decoded(message: Message, topics: tuple[catalogue.Topic, ...]) -> tuple[records.Record | None, bytes]:
+    value = message.value()
+    raw = value.encode() if isinstance(value, str) else value
+    expected = next(topic.records for topic in topics if topic.name == message.topic())
+    try:
+        return codec.decode(raw, expected=expected), raw or b""
+    except DecodingError:
+        return None, raw or b""
+
+
+class _reader:  # noqa: N801 - a context manager of this module's own
+    """Reads committed records of many partitions from given offsets."""
+
+    def __init__(self, bootstrap: str, kafka_config: Mapping[str, Any] | None) -> None:
+        settings = clients.consumer_config(bootstrap, f"clearline.verify.{uuid.uuid4().hex}", dict(kafka_config or {}))
+        self._consumer = Consumer(settings | {"enable.partition.eof": True})
+
+    def __enter__(self) -> _reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def partitions(self, topics: tuple[catalogue.Topic, ...]) -> list[Place]:
+        """All partitions of these topics."""
+        found = self._consumer.list_topics(timeout=METADATA_TIMEOUT_S).topics
+        for topic in topics:
+            if topic.name not in found:
+                raise TopicMissing(f"topic {topic.name} does not exist")
+        return [(topic.name, number) for topic in topics for number in found[topic.name].partitions]
+
+    def read(self, starts: Mapping[Place, int | None], *, until: Mapping[Place, int] | None) -> Iterator[Message]:
+        """From these offsets (None: the first) to the end, or to before `until`, which names an offset behind a record."""
+        firsts = {}
+        for place, start in starts.items():
+            low, _ = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=METADATA_TIMEOUT_S)
+            firsts[place] = low if start is None else start
+        self._consumer.assign([TopicPartition(*place, first) for place, first in firsts.items()])
+        left = set(starts)
+        patience = time.monotonic() + PATIENCE_S
+        while left:
+            for message in self._consumer.consume(READ_AT_ONCE, POLL_S):
+                patience = time.monotonic() + PATIENCE_S
+                place = (str(message.topic()), int(message.partition() or 0))
+                error = message.error()
+                if error is not None:
+                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own naming
+                        raise KafkaException(error)
+                    if until is not None and place in left:
+                        raise RecordsMissing(
+                            f"{place[0]}/{place[1]} ends before {until[place]}, up to which it is landed"
+                        )
+                    left.discard(place)
+                    continue
+                offset = int(message.offset() or 0)
+                if until is None or offset < until[place]:
+                    yield message
+                if until is not None and offset >= until[place] - 1:
+                    left.discard(place)
+            if time.monotonic() > patience:
+                raise RecordsMissing(f"no record came for {PATIENCE_S:.0f} s; not read to the end: {sorted(left)}")
+
+
+def main() -> int:
+    """Compare the Kafka of CLEARLINE_KAFKA with the ClickHouse of CLEARLINE_CLICKHOUSE."""
+    try:
+        told = environment.read()
+        client = connect(told.warehouse)
+        try:
+            differences = compare(told.kafka, client, kafka_config=told.kafka_config)
+            broken = [
+                f"{proof}: {dict(zip(names, row, strict=True))}"
+                for proof in ("proof_landed", "proof_balanced", "proof_settled")
+                for names, row in _broken(client, proof)
+            ]
+        finally:
+            client.close()
+    except environment.VariableError as error:
+        print(f"{error}; {error.remedy}", file=sys.stderr)
+        return 2
+    except (WarehouseError, KafkaException) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join([*map(str, differences), *broken]) or "topics and ClickHouse agree; all proofs hold")
+    return 1 if differences or broken else 0
+
+
+def _broken(client: Client, proof: str) -> Iterator[tuple[list[str], tuple[Any, ...]]]:
+    names = [str(row[0]) for row in client.rows(f"DESCRIBE TABLE {proof}")]
+    for row in client.rows(f"SELECT * FROM {proof} WHERE NOT holds"):
+        yield names, row
+
+
+if __name__ == "__main__":
+    sys.exit(main())
