@@ -24,7 +24,7 @@ _HOST = "127.0.0.1"
 _PORT_MAX = 65_535
 _PASSWORD_FILE = "warehouse.password"  # noqa: S105 - its name
 _SIMULATED_PROVIDERS = ("northpay", "southpay")
-_SAYS_READY = r"\bready\s*$"  # what processes without a port log when they are
+_SAYS_READY = r"(?<!not )\bready\b"  # what processes without a port log when they are
 _FIRST_WORKER_OFFSET = 10
 
 

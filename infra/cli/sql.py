@@ -102,6 +102,9 @@ def _print_table(names: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows[:ROWS_SHOWN_MAX]:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
+    if not rows:
+        out.print("no rows")
+        return
     out.print(table)
     if len(rows) > ROWS_SHOWN_MAX:
         out.print(f"the first {ROWS_SHOWN_MAX} of {len(rows)} rows; `--format csv` prints all", style="dim")

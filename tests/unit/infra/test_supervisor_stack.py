@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -335,6 +336,24 @@ def test_no_orphans_after_kill_9_of_the_supervisor(tmp_path: Path, watchdog_too:
     wait_until(lambda: all(gone(pid) for pid in children), "the children are gone")
     if watchdog_too:
         os.kill(grandchild, signal.SIGKILL)  # nothing else is left that would: both guardians were killed
+
+
+def test_the_directory_is_not_free_before_everything_is_gone(tmp_path: Path) -> None:
+    """While the watchdog of a killed supervisor still has to clear up, nobody else gets the directory; then they do."""
+    command = [sys.executable, "-c", SUPERVISOR, str(tmp_path), DEAF, PARENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        watchdog, *_, grandchild = map(int, supervisor.stdout.readline().split())
+        os.kill(watchdog, signal.SIGSTOP)
+        supervisor.kill()
+    directory = DataDirectory(tmp_path)
+    with (tmp_path / "stack.lock").open() as lock_file, pytest.raises(BlockingIOError):
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert directory.holder() is None
+    assert not gone(grandchild)
+    os.kill(watchdog, signal.SIGCONT)
+    directory.lock().close()
+    assert gone(grandchild)
 
 
 def test_the_watchdog_is_replaced(tmp_path: Path) -> None:
