@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Literal
 
 import aiohttp
@@ -26,6 +27,7 @@ ANSWER_BYTES_MAX = 16_384
 MESSAGE_CHARACTERS_MAX = 500
 
 _PATHS = {OperationKind.CAPTURE: "captures", OperationKind.VOID: "voids", OperationKind.REFUND: "refunds"}
+_REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,255}")  # goes into a path, so it must not be able to leave its place there
 _DEFINITE_STATUSES = frozenset({200, 402, 422})
 
 
@@ -127,8 +129,10 @@ class SimulatedProvider:
                 "capture": operation.capture,
             }
             return self._authorizations, _encode(body)
-        charge = URL(self._url) / "charges" / (operation.charge_reference or "none")
-        return charge / _PATHS[operation.kind], _encode(body)
+        charge = operation.charge_reference or ""
+        if not _REFERENCE.fullmatch(charge):
+            raise ValueError("the charge reference is none of this provider's")  # caught above: an inquiry settles it
+        return URL(f"{self._url}/charges/{charge}/{_PATHS[operation.kind]}"), _encode(body)
 
     async def _ask(
         self, method: str, url: URL, *, body: bytes | None = None, key: str | None = None
@@ -139,7 +143,7 @@ class SimulatedProvider:
             async for chunk in response.content.iter_any():
                 answer += chunk
                 if len(answer) > ANSWER_BYTES_MAX:
-                    break  # cut short, it is unreadable, hence unknown
+                    return response.status, b""  # unreadable, hence unknown
             return response.status, bytes(answer)
 
 

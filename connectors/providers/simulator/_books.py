@@ -66,10 +66,11 @@ class Books:
         refused_currencies: frozenset[tuple[str, str]] = frozenset(),
         refund_delay_ms: int = DEFAULT_REFUND_DELAY_MS,
         now_ms: Callable[[], int] = _wall_clock_ms,
+        busy_timeout_s: float = 2.0,
     ) -> None:
         self._refused_currencies, self._refund_delay_ms, self._now_ms = refused_currencies, refund_delay_ms, now_ms
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64, timeout=busy_timeout_s)
             self._db.execute(
                 "PRAGMA locking_mode = EXCLUSIVE"
             )  # a second simulator on the same books is refused at once
