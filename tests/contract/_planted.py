@@ -37,7 +37,8 @@ def _symbols(schema: dict[str, Any], symbols: list[str], *, default: str | None)
 KINDS = ["unrecognized", "create", "confirm", "capture", "cancel", "refund"]
 
 FORBIDDEN_BY_AVRO: dict[str, Change] = {
-    "added without default": lambda schema: _with_field(schema),
+    "added without default": _with_field,
+    "type widened": lambda schema: _field(schema, "reply_partition").update(type="long", default=0),
     "type changed": lambda schema: _field(schema, "currency").update(type="long", default=0),
     "type narrowed": lambda schema: _field(schema, "reply_partition").update(type="int", default=0),
     "renamed without default": lambda schema: _field(schema, "tenant").update(name="merchant", default=...),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from schemas.records import RECORDS
 
 GOLDEN = Path(__file__).parent / "golden"
 
+_PRIMITIVES: dict[str, Callable[[str], Any]] = {
+    "string": lambda name: f"{name} Ünïcödé ¥",
+    "long": lambda name: (len(name) + 1) * -1_234_567_890_123,
+    "int": lambda name: len(name) * 1_234,
+    "boolean": lambda _: True,
+    "bytes": lambda name: bytes(range(250, 256)) + name.encode(),
+}
+
 
 def example(schema: Any, name: str, named: dict[str, Any]) -> Any:
     """A value that can be told from every default, and from its neighbours' values."""
@@ -21,17 +30,9 @@ def example(schema: Any, name: str, named: dict[str, Any]) -> Any:
         return example(schema[1], name, named)
     if isinstance(schema, str) and schema.rpartition(".")[2] in named:
         schema = named[schema.rpartition(".")[2]]
-    match schema if isinstance(schema, str) else schema["type"]:
-        case "string":
-            return f"{name} Ünïcödé ¥"
-        case "long":
-            return (len(name) + 1) * -1_234_567_890_123
-        case "int":
-            return len(name) * 1_234
-        case "boolean":
-            return True
-        case "bytes":
-            return bytes(range(250, 256)) + name.encode()
+    if isinstance(schema, str):
+        return _PRIMITIVES[schema](name)
+    match schema["type"]:
         case "array":
             return [example(schema["items"], f"{name}{number}", named) for number in (1, 2)]
         case "map":
