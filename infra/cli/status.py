@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,10 @@ import click
 import msgspec
 
 from infra.cli._console import console, data_option, duration, print_error, processes_table
+from infra.cli._lag import lag_by_group
+from infra.stack import reach
 from infra.supervisor import DataDirectory, Phase, StackStatus
+from schemas import environment
 
 NOT_RUNNING_STATUS = 2
 UNWELL_STATUS = 1
@@ -20,8 +24,9 @@ UNWELL_STATUS = 1
 
 @click.command()
 @data_option
+@click.option("--lag", "with_lag", is_flag=True, help="Also ask Kafka how far each consumer group is behind.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def status(*, data: Path, as_json: bool) -> None:
+def status(*, data: Path, with_lag: bool, as_json: bool) -> None:
     """Show the processes with pid, port, uptime and restarts, asking each whether it answers.
 
     Ends with 0 when all are well, with 1 when one isn't (or isn't ready yet), with 2 where no stack runs.
@@ -35,10 +40,14 @@ def status(*, data: Path, as_json: bool) -> None:
     with ThreadPoolExecutor(len(found.processes) or 1) as pool:
         names = [process.name for process in found.processes]
         well = dict(zip(names, pool.map(lambda process: process.probe(), found.processes), strict=True))
+    lag = _lag(data) if with_lag else None
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(_described(found, well)), indent=2).decode())
+        described = _described(found, well) | ({"lag": lag} if with_lag else {})
+        print(msgspec.json.format(msgspec.json.encode(described), indent=2).decode())
     else:
         _print(found, well, data)
+        if with_lag:
+            _print_lag(lag)
     unwell = [process.name for process in found.processes if not well[process.name] and process.required]
     sys.exit(UNWELL_STATUS if unwell or found.phase is not Phase.RUNNING else 0)
 
@@ -57,6 +66,18 @@ def _print(found: StackStatus, well: dict[str, bool], data: Path) -> None:
         out.print(f"{name}={value}", style="dim")
     up = duration(now_ms - found.started_at_ms)
     out.print(f"{found.phase} on {data} for {up} (supervisor pid {found.supervisor_pid})")
+
+
+def _lag(data: Path) -> dict[str, int] | None:
+    read = environment.read(reach(data, os.environ))
+    return lag_by_group(read.kafka, read.kafka_config)
+
+
+def _print_lag(lag: dict[str, int] | None) -> None:
+    if lag is None:
+        console().print("lag unknown: Kafka does not answer")
+    for group, offsets in (lag or {}).items():
+        console().print(f"group {group}: {offsets} offsets behind")
 
 
 def _not_running(data: Path, last: StackStatus | None, *, as_json: bool) -> None:
