@@ -167,6 +167,8 @@ def no_provider(step: Step) -> None:
 
 def start_attempt(step: Step) -> None:
     """A new attempt at the next provider: ask it to authorise (and, if automatic, capture)."""
+    if step.routing is None:  # the event before this one told of it already
+        another_provider(step)
     assert step.routing is not None
     payment = step.payment
     step.number = len(payment.attempts) + 1

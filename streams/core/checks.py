@@ -108,6 +108,12 @@ def safe_text(text: str) -> str:
     return text[:PROVIDER_TEXT_CHARS_MAX]
 
 
+def _are_plain(*texts: str) -> bool:
+    """Whether all texts together are short enough for each and hold nothing like a card number: nearly always."""
+    together = "\n".join(texts)
+    return len(together) <= TEXT_CHARS_MAX and _DIGITS.search(together) is None
+
+
 def _check_texts(fields: Iterable[tuple[str, str, int]]) -> None:
     for field, text, chars_max in fields:
         if len(text) > chars_max:
@@ -166,15 +172,17 @@ def _check_attribution(who: Attribution) -> None:
     if who.actor_kind == "unrecognized":
         _refuse("invalid_field", "attribution.actor_kind", "Every command says what kind of actor it comes from.")
     _check_key("attribution.idempotency_key", who.idempotency_key)
-    _check_texts(
-        (
-            ("attribution.actor_id", who.actor_id, TEXT_CHARS_MAX),
-            ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
-            ("attribution.reason", who.reason, TEXT_CHARS_MAX),
-            ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
-        )
-    )
     _check_traceparent(who.traceparent)
+    if _are_plain(who.actor_id, who.on_behalf_of, who.reason, who.request_id, who.idempotency_key):
+        return
+    texts = (
+        ("attribution.actor_id", who.actor_id, TEXT_CHARS_MAX),
+        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
+        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
+        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+    )
+    _check_texts(texts)
+    _check_cards((("attribution.idempotency_key", who.idempotency_key), *((field, text) for field, text, _ in texts)))
 
 
 def check_intent(intent: PaymentIntent) -> None:
@@ -217,23 +225,9 @@ def check_command(command: PaymentCommand) -> None:
         _refuse("invalid_field", "reason", f"A cancellation's reason is one of {', '.join(CANCELLATION_REASONS[1:])}.")
     if command.kind == "refund" and command.reason not in REFUND_REASONS:
         _refuse("invalid_field", "reason", f"A refund's reason is one of {', '.join(REFUND_REASONS[1:])}.")
-    _check_lengths(command)
-    _check_cards(
-        (
-            ("payment_method", command.payment_method),
-            ("customer", command.customer),
-            ("description", command.description),
-            ("fingerprint", command.fingerprint),
-            ("correlation_id", command.correlation_id),
-            ("attribution.actor_id", who.actor_id),
-            ("attribution.on_behalf_of", who.on_behalf_of),
-            ("attribution.reason", who.reason),
-            ("attribution.request_id", who.request_id),
-            ("attribution.idempotency_key", who.idempotency_key),
-        )
-    )
-    if command.metadata:
-        _check_cards(("metadata", text) for pair in command.metadata.items() for text in pair)
+    if command.reply_partition is not None and command.reply_partition < 0:
+        _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
+    _check_command_texts(command)
 
 
 def _check_create(command: PaymentCommand) -> None:
@@ -247,25 +241,23 @@ def _check_create(command: PaymentCommand) -> None:
         _refuse("invalid_field", "payment_id", "A new payment's id is the hash of tenant and idempotency key.")
 
 
-def _check_lengths(command: PaymentCommand) -> None:
-    if command.payment_method or command.customer or command.description:
-        _check_texts(
-            (
-                ("payment_method", command.payment_method, TEXT_CHARS_MAX),
-                ("customer", command.customer, TEXT_CHARS_MAX),
-                ("description", command.description, DESCRIPTION_CHARS_MAX),
-            )
-        )
+def _check_command_texts(command: PaymentCommand) -> None:
     if command.metadata:
         _check_metadata(command.metadata)
-    _check_texts(
-        (
-            ("fingerprint", command.fingerprint, FINGERPRINT_CHARS_MAX),
-            ("correlation_id", command.correlation_id, TEXT_CHARS_MAX),
-        )
+        _check_cards(("metadata", text) for pair in command.metadata.items() for text in pair)
+    if len(command.fingerprint) <= FINGERPRINT_CHARS_MAX and _are_plain(
+        command.payment_method, command.customer, command.description, command.fingerprint, command.correlation_id
+    ):
+        return
+    texts = (
+        ("payment_method", command.payment_method, TEXT_CHARS_MAX),
+        ("customer", command.customer, TEXT_CHARS_MAX),
+        ("description", command.description, DESCRIPTION_CHARS_MAX),
+        ("fingerprint", command.fingerprint, FINGERPRINT_CHARS_MAX),
+        ("correlation_id", command.correlation_id, TEXT_CHARS_MAX),
     )
-    if command.reply_partition is not None and command.reply_partition < 0:
-        _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
+    _check_texts(texts)
+    _check_cards((field, text) for field, text, _ in texts)
 
 
 def check_result(result: ProviderResult) -> None:
@@ -281,17 +273,31 @@ def check_result(result: ProviderResult) -> None:
         _refuse("invalid_amount", "amount_minor", f"amount_minor must be 0 to {AMOUNT_MINOR_MAX} minor units.")
     if not 0 <= result.provider_fee_minor <= AMOUNT_MINOR_MAX:
         _refuse("invalid_amount", "provider_fee_minor", f"A fee must be 0 to {AMOUNT_MINOR_MAX} minor units.")
+    _check_traceparent(result.attribution.traceparent)
+    _check_result_texts(result)
+
+
+def _check_result_texts(result: ProviderResult) -> None:
     who = result.attribution
-    _check_texts(
-        (
-            ("provider_reference", result.provider_reference, TEXT_CHARS_MAX),
-            ("decline_code", result.decline_code, TEXT_CHARS_MAX),
-            ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
-            ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
-        )
+    if _are_plain(
+        result.provider_reference,
+        result.decline_code,
+        who.on_behalf_of,
+        who.reason,
+        who.request_id,
+        who.idempotency_key,
+    ):
+        return
+    texts = (
+        ("provider_reference", result.provider_reference, TEXT_CHARS_MAX),
+        ("decline_code", result.decline_code, TEXT_CHARS_MAX),
+        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
+        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
+        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
     )
-    _check_traceparent(who.traceparent)
-    _check_cards((("provider_reference", result.provider_reference), ("decline_code", result.decline_code)))
+    _check_texts(texts)
+    _check_cards((field, text) for field, text, _ in texts)
 
 
 def check_tenant(tenant: Tenant) -> None:

@@ -45,7 +45,6 @@ def _results(operation: str, *outcomes: str) -> tuple[str, ...]:
 
 _NO_EFFECT = (
     *_results("authorize", *_REFUSED, *_UNDECIDED),
-    *_results("capture", *_REFUSED, "unknown"),
     *_results("void", "voided", *_REFUSED, "unknown"),
 )
 
@@ -53,7 +52,6 @@ ROWS: tuple[LateRow, ...] = (
     LateRow("held", _results("authorize", *_UNDECIDED, "integrity_failure"), "same"),
     LateRow("held", _results("capture", "unknown", "integrity_failure"), "same"),
     LateRow("held", _results("void", "unknown", "integrity_failure"), "same"),
-    LateRow("pending", _results("authorize", *_UNDECIDED), "same"),
     LateRow("pending", _results("void", *_REFUSED, "unknown"), "same"),
     LateRow("authorized", _results("authorize", "authorized", *_UNDECIDED), "same"),
     LateRow("authorized", _results("capture", *_REFUSED, "unknown"), "same"),
@@ -63,8 +61,8 @@ ROWS: tuple[LateRow, ...] = (
     LateRow("captured", _results("capture", "captured", "unknown"), "same"),
     LateRow("captured", _results("void", *_REFUSED, "unknown"), "same"),
     LateRow("failed", _NO_EFFECT, "same"),
-    LateRow("failed", ("authorize/authorized", "authorize/captured", "capture/captured"), "give_back"),
-    LateRow("voided", (*_NO_EFFECT, "authorize/authorized"), "same"),
+    LateRow("failed", ("authorize/authorized", "authorize/captured"), "give_back"),
+    LateRow("voided", (*_NO_EFFECT, "authorize/authorized", *_results("capture", *_REFUSED, "unknown")), "same"),
     LateRow("voided", ("authorize/captured", "capture/captured"), "give_back"),
     LateRow("stray", (*_results("authorize", "authorized", *_UNDECIDED), "capture/unknown"), "same"),
     LateRow("stray", ("authorize/captured", "capture/captured"), "give_back"),
@@ -91,6 +89,8 @@ _VERDICTS: dict[tuple[str, str], Verdict] = {
 def verdict(attempt: Attempt, operation: str, outcome: str) -> Verdict:
     """What a result that nothing waits for means."""
     standing = "held" if attempt.doubt == "held" else attempt.status
+    if standing == "held" and outcome == attempt.outcome:
+        return "same"  # it is held for that very reason
     found = _VERDICTS.get((standing, f"{operation}/{outcome}"), "contradiction")
     if found == "give_back" and attempt.captured_minor:
         return "same"  # it is on its way back already

@@ -93,7 +93,8 @@ def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # 
     except CommandError as problem:
         step = _step(view, input, command, payment)
         stored = idempotency.complete(stored, value or b"", problem=problem)
-        if payment is not None:  # a refused create leaves nothing behind, its answer neither
+        # A refused create leaves nothing behind, its answer neither; a key used wrongly stays the first user's.
+        if payment is not None and problem.error.type != "idempotency_error":
             idempotency.remember(step, stored)
         idempotency.answer(step, stored)
         return step.decision
@@ -246,7 +247,7 @@ def _charge_result(step: Step) -> None:
         raise _foreign("object_id", "The payment has no such charge.")
     attempt = payment.attempts[number - 1]
     request = ids.request_number(result.request_id, result.object_id, result.operation)
-    if not 0 < request <= attempt.requests:
+    if not 0 < request <= attempt.requests or (result.operation == "authorize") != (request == 1):
         raise _foreign("request_id", "Nothing was asked under this request id.")
     if result.provider != attempt.provider:
         raise _foreign("provider", "Another provider was asked.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.records import RoutingDecision, RoutingUpdate
 from streams.core import keys
+from streams.core.checks import TENANT_CHARS_MAX
 from streams.core.decision import Decision, View
 from streams.core.errors import Refused
 from streams.core.state import Health, Policy, decode_configuration, encode
@@ -67,7 +68,7 @@ def _learn_policy(view: View, update: RoutingUpdate, decision: Decision) -> None
         raise Refused(reason="invalid_field", field="providers", message=message)
     for provider in providers:
         _check_name(provider, "providers")
-    if "/" in update.tenant or update.policy_version < 1:
+    if "/" in update.tenant or len(update.tenant) > TENANT_CHARS_MAX or update.policy_version < 1:
         raise Refused(
             reason="invalid_field", field="policy_version", message="A policy has a tenant id and a version from 1."
         )

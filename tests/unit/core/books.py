@@ -1,0 +1,97 @@
+"""An auditor who knows nothing of the fold's code: it reads what was said and moved, and checks what must be true."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from tests.unit.core.world import World
+
+
+def audit(world: World) -> None:
+    """Check everything that was ever said in this world."""
+    events = world.events
+    _chains(events)
+    accounts = _accounts(events)
+    _money(events, world.movements, accounts)
+    _captures(events)
+    _causes(world)
+
+
+def _chains(events: list[Any]) -> None:
+    last: dict[str, Any] = {}
+    ids = [event.event_id for event in events]
+    assert len(ids) == len(set(ids))
+    for event in events:
+        before = last.get(event.payment_id)
+        assert event.sequence == (before.sequence + 1 if before else 1)
+        assert event.previous_event_id == (before.event_id if before else "")
+        assert event.from_status == (before.to_status if before else "none")
+        assert event.payment.status == event.to_status
+        assert event.attribution.actor_kind != "unrecognized"
+        assert event.attribution.request_id
+        last[event.payment_id] = event
+
+
+def _accounts(events: list[Any]) -> dict[tuple[str, str], int]:
+    accounts: dict[tuple[str, str], int] = defaultdict(int)
+    for event in events:
+        by_currency: dict[str, int] = defaultdict(int)
+        for leg in event.postings:
+            by_currency[leg.currency] += leg.amount_minor
+            accounts[leg.account, leg.currency] += leg.amount_minor
+        assert not any(by_currency.values()), event
+    return accounts
+
+
+def _money(events: list[Any], movements: list[Any], accounts: dict[tuple[str, str], int]) -> None:
+    tenants: dict[tuple[str, str], int] = defaultdict(int)
+    providers: dict[tuple[str, str], int] = defaultdict(int)
+    known = {event.event_id for event in events}
+    ids = [movement.movement_id for movement in movements]
+    assert len(ids) == len(set(ids))
+    for movement in movements:
+        assert movement.event_id in known
+        tenants[movement.tenant, movement.currency] += movement.amount_minor
+        providers[movement.provider, movement.currency] += movement.amount_minor
+    for (account, currency), balance in accounts.items():
+        kind, owner = account.split(":")
+        if kind == "tenant_payable":
+            assert -balance == tenants.pop((owner, currency), 0), account
+        elif kind == "provider_receivable":
+            pending = accounts.get((f"refund_pending:{owner}", currency), 0)
+            assert balance + pending == providers.pop((owner, currency), 0), account
+        elif kind in {"authorization_hold", "provider_stray"}:
+            assert balance >= 0, account
+        elif kind in {"refund_pending", "stray_owed", "authorized_funds"}:
+            assert balance <= 0, account
+    assert not any(tenants.values())
+    assert not any(providers.values())
+
+
+def _captures(events: list[Any]) -> None:
+    charges: dict[str, dict[str, Any]] = defaultdict(dict)
+    for event in events:
+        payment, charge = event.payment, event.charge
+        assert payment.amount_received_minor >= payment.amount_refunded_minor >= 0
+        assert payment.amount_minor >= payment.amount_received_minor
+        if charge is not None:
+            charges[event.payment_id][charge.id] = charge
+        captured = [
+            one for one in charges[event.payment_id].values() if one.outcome == "captured" and one.status == "succeeded"
+        ]
+        assert len(captured) <= 1, "P3"
+        if event.to_status == "succeeded":
+            assert payment.amount_received_minor == captured[0].amount_captured_minor > 0
+
+
+def _causes(world: World) -> None:
+    for entry, decision in zip(world.inputs, world.decisions, strict=True):
+        for ordinal, event in enumerate(decision.events):
+            assert (event.cause_topic, event.cause_partition, event.cause_offset) == (
+                entry.topic,
+                entry.partition,
+                entry.offset,
+            )
+            assert event.ordinal == ordinal
+            assert event.occurred_ms == entry.time_ms
