@@ -13,9 +13,9 @@ from pathlib import Path
 
 from infra.kafka.errors import JarsUnavailable
 
-# Not newer for now: from 4.3.0 on a coordinator that resends commit markers while a partition has no leader takes the
+# Not newer for now: in 4.3.1 and 4.4.0 a coordinator that sends commit markers while a partition has no leader takes the
 # partition for deleted (KAFKA-20734), so a broker killed and restarted at the wrong moment leaves a partition that
-# readers of committed data never get past. tests/integration/test_embedded_kafka.py shows it.
+# readers of committed data never get past. docs/decisions/0001 tells more.
 KAFKA_VERSION = "4.2.2"
 # Resolved one by one, since log4j's own dependency management would downgrade Kafka's jars. Without the second, log4j
 # has no binding and the broker says nothing.
