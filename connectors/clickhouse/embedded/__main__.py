@@ -56,14 +56,12 @@ def main(*, data: Path, port: int, host: str, allow_remote: bool) -> None:
         users = read_users(owner=target.user, password=target.password, configured=os.environ.get(USERS_VARIABLE, ""))
         _check_address(host, users=users, allowed=allow_remote)
         engine = Engine(data.expanduser().absolute(), database=target.database)
-        try:
-            asyncio.run(_serve(engine, users=users, host=host, port=port))
-        finally:
-            engine.close()
+        asyncio.run(_serve(engine, users=users, host=host, port=port))
+        engine.close()
     except environment.VariableError as error:
         _log.critical("%s; %s", error, error.remedy)
         status = FAILED
-    except errors.StartError as error:
+    except errors.WarehouseError as error:
         _log.critical("%s", error)
         status = FAILED
     logging.shutdown()
@@ -96,7 +94,7 @@ async def _serve(engine: Engine, *, users: Users, host: str, port: int) -> None:
         auto_decompress=False,
         max_line_size=limits.HEADER_LINE_BYTES_MAX,
         access_log=None,
-        shutdown_timeout=limits.CLOSE_WAIT_S / 2,
+        shutdown_timeout=limits.DRAIN_WAIT_S,
     )
     await runner.setup()
     stop = asyncio.Event()

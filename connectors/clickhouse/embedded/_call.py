@@ -73,6 +73,7 @@ class Work:
         self._guard = threading.Lock()
         self._running: Running | None = None
         self._cancellable = False
+        self._cancelled = False
 
     def run(self) -> None:
         """Do it all. Whatever happens ends up in the pipe, whose last item is None."""
@@ -100,9 +101,10 @@ class Work:
     def cancel(self) -> None:
         """Stop it if it only reads; what writes is finished, as on a ClickHouse server."""
         with self._guard:
+            self._cancelled = True
             running = self._running if self._cancellable else None
         if running is not None:
-            self._engine.kill(running, reason=errors.QueryError(errors.QUERY_WAS_CANCELLED, "The client has gone"))
+            self._engine.kill(running, reason=_client_gone())
 
     def _items(self) -> Iterator[Head | bytes]:
         session = self._call.session
@@ -188,15 +190,19 @@ class Work:
         call = self._call
         path = self._engine.spool / f"{uuid.uuid4().hex}.answer"
         if call.database:
-            connection.run(f"USE {quoted_name(call.database)}")
+            # Clients that were told none ask for `default`: they get the warehouse's, as if it were called so.
+            database = self._engine.database if call.database == OVERLAY_DATABASE else call.database
+            connection.run(f"USE {quoted_name(database)}")
         seconds = _seconds(call.settings)
         with self._engine.watched(seconds=seconds + limits.KILL_GRACE_S, path=path) as running:
             wanted = self._wanted(running, seconds)
             before = _current(connection, [name for name in wanted if name != MARK_SETTING]) if call.session else {}
             connection.run(_set_statement(wanted))
-            with self._guard:
-                self._running, self._cancellable = running, asked.verb != "INSERT" and asked.selects
             try:
+                with self._guard:
+                    self._running, self._cancellable = running, asked.verb != "INSERT" and asked.selects
+                    if self._cancelled and self._cancellable:
+                        raise _client_gone()
                 yield running
             finally:
                 with self._guard:
@@ -304,6 +310,10 @@ def _with_file(asked: Statement, path: Path) -> str:
         )
         place = end
     return text + asked.sql[place : asked.format_at].decode()
+
+
+def _client_gone() -> errors.QueryError:
+    return errors.QueryError(errors.QUERY_WAS_CANCELLED, "The client has gone")
 
 
 def _seconds(settings: Mapping[str, str]) -> float:

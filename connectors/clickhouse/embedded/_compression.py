@@ -18,6 +18,7 @@ READ_BYTES: Final = 256 * 1024
 GZIP_LEVEL: Final = 3  # as ClickHouse's http_zlib_compression_level
 ZSTD_LEVEL: Final = 1
 _GZIP_BITS: Final = 31
+_ZSTD_STEP_BYTES: Final = 1024  # a block of 4 bytes can stand for 128 KiB: what one step gives is bounded by this
 
 # A compressed block: 16 bytes of CityHash128 over what follows, method, compressed size with these 9 bytes, plain size.
 _CHECKSUM_BYTES: Final = 16
@@ -64,7 +65,7 @@ def _opened(raw: IO[bytes], encoding: str) -> IO[bytes]:
         "": lambda: raw,
         "identity": lambda: raw,
         "lz4": lambda: lz4.frame.open(raw, "rb"),
-        "zstd": lambda: zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False),
+        "zstd": lambda: io.BufferedReader(_Zstandard(raw)),
         "gzip": lambda: gzip.GzipFile(fileobj=raw, mode="rb"),
         "x-gzip": lambda: gzip.GzipFile(fileobj=raw, mode="rb"),
         "deflate": lambda: io.BufferedReader(_Deflated(raw)),
@@ -100,6 +101,35 @@ class _Deflated(io.RawIOBase):
             if not data:
                 raise EOFError("the deflate stream ends early")
         return 0
+
+
+class _Zstandard(io.RawIOBase):
+    """Frames of zstd as a readable that, unlike the library's, does not take a cut frame for the end."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame: Any = None
+        self._packed, self._plain = b"", b""
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, as far as one step goes."""
+        while not self._plain:
+            data = self._packed or self._raw.read(_ZSTD_STEP_BYTES)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("the zstd frame ends early")
+                return 0
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._plain, self._packed = self._frame.decompress(data), b""
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        size = min(len(buffer), len(self._plain))
+        buffer[:size], self._plain = self._plain[:size], self._plain[size:]
+        return size
 
 
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:

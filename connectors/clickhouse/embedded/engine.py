@@ -140,6 +140,7 @@ class Engine:
         self._running: dict[str, Running] = {}
         self._guard = threading.Lock()
         self._closing = threading.Event()
+        self._stopping = False
         self._root = self._open_root()
         facts = self._root.run("SELECT version(), timezone(), displayName()").body.decode().rstrip("\n").split("\t")
         self.version, self.timezone, self.host = facts
@@ -171,6 +172,8 @@ class Engine:
         """Give a mark for a query, and kill what runs under it after `seconds`, or when its file grows too large."""
         running = Running(mark=f"q{next(self._marks)}", deadline=time.monotonic() + seconds, path=path)
         with self._guard:
+            if self._stopping:
+                raise _shutting_down()
             self._running[running.mark] = running
         try:
             yield running
@@ -193,11 +196,12 @@ class Engine:
             connection.close()
 
     def kill_all(self) -> None:
-        """Stop whatever runs."""
+        """Stop whatever runs, and let nothing more begin."""
         with self._guard:
+            self._stopping = True
             everything = list(self._running.values())
         for running in everything:
-            self.kill(running, reason=errors.QueryError(errors.QUERY_WAS_CANCELLED, "The server is shutting down"))
+            self.kill(running, reason=_shutting_down())
 
     def _watch(self) -> None:
         while not self._closing.wait(_WATCH_INTERVAL_S):
@@ -205,7 +209,9 @@ class Engine:
             with self._guard:
                 everything = list(self._running.values())
             for running in everything:
-                if now > running.deadline:
+                if running.killed is not None:  # it had not begun when it was killed first
+                    self.kill(running, reason=running.killed)
+                elif now > running.deadline:
                     self.kill(running, reason=errors.QueryError(errors.TIMEOUT_EXCEEDED, "Timeout exceeded"))
                 elif running.path is not None and _size(running.path) > limits.DOCUMENT_BYTES_MAX:
                     self.kill(running, reason=too_large())
@@ -226,6 +232,10 @@ def too_large() -> errors.QueryError:
         f"The answer is larger than {limits.DOCUMENT_BYTES_MAX} bytes, the limit for formats that are one document;"
         " ask for Native, RowBinary, JSONEachRow, TabSeparated or CSV, which are streamed",
     )
+
+
+def _shutting_down() -> errors.QueryError:
+    return errors.QueryError(errors.QUERY_WAS_CANCELLED, "The server is shutting down")
 
 
 def quoted_name(name: str) -> str:

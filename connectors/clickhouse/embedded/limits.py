@@ -38,4 +38,5 @@ INSERT_CHUNK_BYTES: Final = 1 * MIB
 ANSWER_CHUNK_BYTES: Final = 1 * MIB
 ANSWER_CHUNKS_AHEAD: Final = 4  # chunks a query may run ahead of its client
 
-CLOSE_WAIT_S: Final = 8.0  # SIGTERM: what still runs after this is killed, then the engine closes
+DRAIN_WAIT_S: Final = 3.0  # SIGTERM: how long what runs may still take; then it is killed
+CLOSE_WAIT_S: Final = 3.0  # and how long the engine may take to stop it

@@ -56,7 +56,6 @@ TABLE_ENGINES: Final = frozenset(
         "MaterializedView",
         "Join",
         "Set",
-        "Buffer",
         "Atomic",
     ]
 )
@@ -117,8 +116,16 @@ _REACHING_PREFIXES: Final = (
 # Settings that no query sets for itself: they change the language, or what this server relies on.
 _LOCKED_FOR_ALL: Final = frozenset({"dialect", MARK_SETTING})
 _LOCKED: Final = _LOCKED_FOR_ALL | frozenset(
-    ["implicit_select", "allow_introspection_functions", "max_memory_usage", "max_memory_usage_for_user", "readonly"]
+    [
+        "implicit_select",
+        "database",
+        "allow_introspection_functions",
+        "max_memory_usage",
+        "max_memory_usage_for_user",
+        "readonly",
+    ]
 )
+_PARAMETER: Final = "param_"  # parameters come with the request, where their values are checked
 _STORAGE_SETTINGS: Final = frozenset({"disk", "storage_policy", "table_disk"})
 _TEMPORARY_DATABASE: Final = "_temporary_and_external_tables"
 OVERLAY_DATABASE: Final = "default"  # in chDB an overlay over the file system: default.`/etc/passwd` is that file
@@ -139,6 +146,7 @@ class Policy:
             return
         self._check_verb(user, found, reads_only=reads_only)
         _check_engines(user, found)
+        _check_view(user, found)
         for token, after in pairwise(found):
             self._check_pair(user, token, after)
 
@@ -175,6 +183,8 @@ class Policy:
             raise _denied(user, "INTO OUTFILE writes a file of the server")
         if token.word("INFILE") and after.kind == STRING:
             raise _denied(user, "FROM INFILE reads a file of the server")
+        if token.word("LANGUAGE") and after.name:
+            raise _denied(user, "a function in another language is a program")
         if token.word("PARALLEL") and after.word("WITH"):
             raise _denied(user, "PARALLEL WITH runs several statements")
         if (token.name and token.text == OVERLAY_DATABASE and after.mark(".")) or (
@@ -196,10 +206,19 @@ def _check_engines(user: User, found: Sequence[Token]) -> None:
             raise _denied(user, f"engine {engine.text} reads or writes outside of the warehouse")
 
 
+def _check_view(user: User, found: Sequence[Token]) -> None:
+    """Refuse a view that takes the name of its table as a parameter: nobody would judge the name. Raises QueryError 497."""
+    if not (found and found[0].word("CREATE") and any(token.word("VIEW") for token in found)):
+        return
+    if any(colon.mark(":") and kind.word("IDENTIFIER") for colon, kind in pairwise(found)):
+        raise _denied(user, "a view may not take a name as its parameter")
+
+
 def check_settings(user: User, names: Iterable[str]) -> None:
     """Refuse settings that this user may not change. Raises QueryError 452."""
     for name in names:
-        if name in _LOCKED_FOR_ALL or user.locks(name) or (user.role != ADMIN and name in _LOCKED):
+        locked = name in _LOCKED or name.startswith(_PARAMETER)
+        if name in _LOCKED_FOR_ALL or user.locks(name) or (user.role != ADMIN and locked):
             raise errors.QueryError(
                 errors.SETTING_CONSTRAINT_VIOLATION, f"Setting {name} should not be changed by {user.name}"
             )

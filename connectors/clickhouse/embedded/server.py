@@ -76,12 +76,14 @@ class Warehouse:
         return app
 
     async def close(self) -> None:
-        """Let what runs end, for a while; kill the rest; close sessions and threads."""
-        if self._works:
-            await asyncio.wait(self._works, timeout=limits.CLOSE_WAIT_S)
+        """Kill what still runs, writes too; close sessions and threads. Raises WarehouseError when the engine does not let go."""
         if self._works:
             await asyncio.to_thread(self._engine.kill_all)
-            await asyncio.wait(self._works)
+            _, running = await asyncio.wait(self._works, timeout=limits.CLOSE_WAIT_S)
+            if running:
+                raise errors.WarehouseError(
+                    f"{len(running)} queries did not stop; leaving without them, which loses nothing acknowledged"
+                )
         self._sessions.close()
         self._threads.shutdown()
         self._health_thread.shutdown()
@@ -115,7 +117,9 @@ class Warehouse:
             await asyncio.get_running_loop().run_in_executor(self._health_thread, ask)
         except errors.QueryError as error:
             return web.json_response({"status": "failed", "reason": error.message}, status=503)
-        return web.json_response({"status": "ok", "engine": self._engine.version, "queries": len(self._works)})
+        return web.json_response(
+            {"status": "ok", "engine": self._engine.version, "queries": len(self._works), "queued": self._queued}
+        )
 
     # --- one request
 

@@ -187,33 +187,26 @@ def _selects(found: list[Token]) -> bool:
 def _insert_with_data(text: bytes, found: list[Token]) -> Statement | None:
     """Decide, at the newest token, whether an INSERT's data begins behind it."""
     last = found[-1]
-    if (
-        last.word("VALUES")
-        and last.depth == 0
-        and len(found) > 2
-        and not found[-2].word("INTO", "TABLE")
-        and not found[-2].mark(".")
-    ):
-        if _selects(found):
+    selects = _selects(found)
+    if len(found) > 3 and _opens_format(found, len(found) - 2):
+        spans = _input_spans(found)
+        if selects and not spans:
             return None
         return Statement(
-            verb="INSERT", sql=text[: last.end], format=_VALUES_FORMAT, format_at=last.start, data_at=last.end
+            verb="INSERT",
+            sql=text[: last.end],
+            format=last.text,
+            format_at=found[-2].start,
+            data_at=_data_start(text, last.end),
+            selects=selects,
+            input_spans=spans,
         )
-    if len(found) < 4 or not _opens_format(found, len(found) - 2):
+    before = found[-2] if len(found) > 2 else None
+    if before is None or selects or not (last.word("VALUES") and last.depth == 0):
         return None
-    selects = _selects(found)
-    spans = _input_spans(found)
-    if selects and not spans:
+    if before.word("INTO", "TABLE") or before.mark("."):
         return None
-    return Statement(
-        verb="INSERT",
-        sql=text[: last.end],
-        format=last.text,
-        format_at=found[-2].start,
-        data_at=_data_start(text, last.end),
-        selects=selects,
-        input_spans=spans,
-    )
+    return Statement(verb="INSERT", sql=text[: last.end], format=_VALUES_FORMAT, format_at=last.start, data_at=last.end)
 
 
 def _data_start(text: bytes, position: int) -> int:
