@@ -18,14 +18,19 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connectors.providers.errors import Fenced, GatewayStopped, UntranslatableRequest
 from connectors.providers.gateway import _pending, _translation
 from connectors.providers.gateway._items import Item, Pending, Place, Produce, Reading
-from connectors.providers.gateway._settings import BATCH_MAX, IN_FLIGHT_MAX, PENDING_MAX, SPAN_PAUSED_AT
+from connectors.providers.gateway._settings import (
+    BATCH_MAX,
+    IN_FLIGHT_MAX,
+    PENDING_MAX,
+    SPAN_PAUSED_AT,
+    GatewaySettings,
+)
 from connectors.providers.gateway._transactions import Transactions
 from connectors.providers.gateway._window import Window
 from schemas.catalogue import PROVIDER_REQUESTS, RECORDS_REJECTED
 from schemas.clients import consumer_config
 from schemas.errors import DecodingError
 
-SESSION_TIMEOUT_MS = 15_000
 COMMITTED_DEADLINE_S = 60.0
 IDLE_POLL_S = 0.05
 BUSY_WAIT_S = 0.002
@@ -55,9 +60,16 @@ class Pump:
     """Reads and commits until told to stop. `run` is the thread's body and raises what ends the process."""
 
     def __init__(
-        self, kafka: dict[str, Any], *, group: str, worker: str, handler: Handler, ready: Callable[[], None]
+        self,
+        kafka: dict[str, Any],
+        *,
+        settings: GatewaySettings,
+        worker: str,
+        handler: Handler,
+        ready: Callable[[], None],
     ) -> None:
-        self._kafka, self._group, self._worker, self._handler, self._ready = kafka, group, worker, handler, ready
+        self._kafka, self._settings, self._worker, self._handler, self._ready = kafka, settings, worker, handler, ready
+        self._group = settings.group
         self._windows: dict[int, Window] = {}
         self._places: dict[int, Place] = {}
         self._assignments = 0
@@ -97,7 +109,7 @@ class Pump:
         settings = {
             **self._kafka,
             "group.instance.id": f"{self._group}-{self._worker}",
-            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "session.timeout.ms": self._settings.session_timeout_s * 1000,
             "heartbeat.interval.ms": 1_000,
             "partition.assignment.strategy": "range",
             "fetch.wait.max.ms": 10,

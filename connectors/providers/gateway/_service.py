@@ -94,7 +94,7 @@ async def run(
     lanes = Lanes(ports, settings, emit=lambda item: pump.emit(item), fail=end)  # noqa: PLW0108 - pump is made below
     pump = Pump(
         kafka,
-        group=settings.group,
+        settings=settings,
         worker=worker,
         handler=_ThroughLoop(loop, lanes),
         ready=_once(lambda: log.info("ready")),

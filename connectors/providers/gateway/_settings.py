@@ -43,7 +43,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Everything of `CLEARLINE_GATEWAY`, all optional.
 
     `timeout_s` bounds one call. A request is (re)sent until `deadline_s` after it was made and at most `sends_max` times by one
-    process; from then on inquiries close its key. `inquiry_first_s` and `inquiry_longest_s` shape the back-off.
+    process; from then on inquiries close its key. `inquiry_first_s` and `inquiry_longest_s` shape the back-off. After
+    `session_timeout_s` of silence the group gives this gateway's partitions to another.
     """
 
     timeout_s: _Positive = 10.0
@@ -54,6 +55,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     calls_per_provider_max: _Count = 64
     calls_max: _Count = 256
     inquiries_per_provider_max: _Count = 16
+    session_timeout_s: Annotated[int, msgspec.Meta(ge=6, le=300)] = 15
     group: str = GROUP
 
 

@@ -1,0 +1,318 @@
+"""The gateway on a real broker, against real simulator processes: one effect per request, one definite result, whatever fails."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from infra.kafka import Broker
+from schemas import codec
+from tests.integration._gateway_kit import (
+    CONTINUE,
+    KILL,
+    STOP,
+    TERM,
+    Results,
+    World,
+    assert_books_agree,
+    make_topics,
+    rejections,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory):
+    """A broker of this module's own, because the gateway's topics have fixed names."""
+    directory = tmp_path_factory.mktemp("gateway-kafka")
+    broker = Broker(directory, quick=True)
+    try:
+        broker.start()
+        make_topics(broker.bootstrap)
+        yield broker.bootstrap
+    finally:
+        broker.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def world(bootstrap, tmp_path):
+    """This test's own run: its simulator address, its ids."""
+    return World(bootstrap, tmp_path)
+
+
+def test_each_outcome_is_told_with_what_the_provider_said(world):
+    """Captured with fee and reference, declined soft and hard, refused, integrity failure, action needed: one definite result each."""
+    methods = {
+        "pm_card_visa": "captured",
+        "pm_card_chargeDeclined": "declined",
+        "pm_test_softDecline": "declined",
+        "pm_test_refused": "refused",
+        "pm_test_wrongAmount": "integrity_failure",
+        "pm_card_authenticationRequired": "requires_action",
+    }
+    requests = [world.request(number, payment_method=method) for number, method in enumerate(methods)]
+    with world.simulator(), world.gateway(), Results(world) as results:
+        world.send(requests)
+        found = results.wait_definite(requests)
+    for request in requests:
+        result = found[request.request_id]
+        assert result.outcome == methods[request.payment_method]
+        assert (result.tenant, result.payment_id, result.object_id) == (
+            request.tenant,
+            request.payment_id,
+            request.object_id,
+        )
+        assert (result.provider, result.operation) == ("northpay", "authorize")
+        assert (result.attribution.actor_kind, result.attribution.actor_id) == ("provider", "northpay")
+    captured, hard, soft, refused, wrong, action = (found[request.request_id] for request in requests)
+    assert (captured.amount_minor, captured.currency) == (1_000, "USD")
+    assert captured.provider_reference
+    assert 0 < captured.provider_fee_minor < 1_000
+    assert (hard.decline_kind, hard.decline_code) == ("hard", "card_declined")
+    assert (soft.decline_kind, soft.decline_code) == ("soft", "try_again_later")
+    assert refused.decline_code == "provider_unavailable"
+    assert wrong.amount_minor == wrong.provider_fee_minor * 0 + 1_005
+    assert action.action_url
+
+
+def test_follow_ups_reach_the_charge_in_the_order_they_were_asked(world):
+    """Capture, refunds and a refund too many, sent at once, are carried out one after another."""
+    first = world.request(0, capture=False, payment_method="pm_test_flaky")
+    with world.simulator(seed=11), world.gateway(), Results(world) as results:
+        world.send([first])
+        charge = results.wait_definite([first])[first.request_id].provider_reference
+        asked = [("capture", 1_000), ("refund", 600), ("refund", 300), ("refund", 101), ("refund", 100)]
+        follow_ups = [
+            world.request(
+                number,
+                payment_id=first.payment_id,
+                operation=operation,
+                amount_minor=amount_minor,
+                payment_method="",
+                capture=False,
+                provider_reference=charge,
+            )
+            for number, (operation, amount_minor) in enumerate(asked, start=1)
+        ]
+        world.send(follow_ups)
+        found = results.wait_definite(follow_ups)
+        outcomes = [found[one.request_id].outcome for one in follow_ups]
+        assert outcomes == ["captured", "refunded", "refunded", "refused", "refunded"]
+        told = [result.request_id for result in results.by_payment[first.payment_id] if result.outcome != "unknown"]
+        assert told == [one.request_id for one in (first, *follow_ups)]
+
+
+def test_an_answer_dropped_after_charging_is_unknown_and_then_captured_once(world):
+    """The outcome is told as unknown at once, found by inquiry, told once, and there is one charge."""
+    methods = ["pm_test_dropAfterCharge", "pm_test_error500AfterCharge", "pm_test_timeout"]
+    requests = [world.request(number, payment_method=methods[number % 3]) for number in range(30)]
+    with world.simulator(), world.gateway(), Results(world) as results:
+        world.send(requests)
+        found = results.wait_definite(requests)
+        for request in requests:
+            assert [one.outcome for one in results.by_request[request.request_id]] == ["unknown", "captured"]
+            assert found[request.request_id].inquiries >= 1
+        assert_books_agree(world, requests, found)
+
+
+def test_what_never_had_an_effect_is_definitely_refused(world):
+    """A provider that fails before every effect leaves a definite no, after which the key is closed, and no charge."""
+    request = world.request(0, payment_method="pm_test_error500")
+    with world.simulator(), world.gateway(), Results(world) as results:
+        world.send([request])
+        found = results.wait_definite([request])[request.request_id]
+        assert (found.outcome, found.decline_code) == ("refused", "never_carried_out")
+        assert world.charges() == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_over_a_flaky_network_everything_is_charged_at_most_once(world, seed):
+    """Under every mix of lost, late, garbled and failed answers, each payment ends definite, captured exactly when it was charged."""
+    requests = [world.request(number, payment_method="pm_test_flaky") for number in range(75)]
+    with world.simulator(seed=seed), world.gateway(), Results(world) as results:
+        world.send(requests)
+        found = results.wait_definite(requests)
+        assert_books_agree(world, requests, found)
+        assert results.outcomes()["unknown"] > 10
+        assert results.outcomes()["captured"] > 50
+
+
+def test_killed_amid_a_run_every_request_gets_one_definite_result(world):
+    """kill -9 of the gateway, again and again while requests are open: one definite result each, at most one charge each."""
+    methods = ["pm_card_visa", "pm_test_flaky", "pm_card_visa", "pm_test_dropAfterCharge", "pm_card_chargeDeclined"]
+    requests = [world.request(number, payment_method=methods[number % 5]) for number in range(400)]
+    with world.simulator(seed=5, options=("--latency-ms", "5-60")), Results(world) as results:
+        world.send(requests)
+        for share in (0.1, 0.3, 0.5, 0.7):
+            with world.gateway(calls_per_provider_max=8) as gateway:
+                results.wait(lambda share=share: results.count_definite() >= share * len(requests))
+                gateway.signal(KILL)
+                gateway.wait()
+        with world.gateway():
+            found = results.wait_definite(requests)
+        assert_books_agree(world, requests, found)
+
+
+def test_done_requests_behind_a_slow_one_are_not_repeated_after_a_crash(world):
+    """One slow call holds back neither the results behind it nor, after kill -9, makes any of them happen again."""
+    slow = world.request(0, payment_method="pm_test_timeout")
+    quick = [world.request(number) for number in range(1, 61)]
+    with world.simulator(), Results(world) as results:
+        with world.gateway(timeout_s=100.0) as gateway:
+            world.send([slow])
+            world.send(quick)
+            results.wait_definite(quick)
+            assert results.by_request[slow.request_id] == []
+            gateway.signal(KILL)
+            gateway.wait()
+        with world.gateway():
+            found = results.wait_definite([slow, *quick])
+        assert_books_agree(world, [slow, *quick], found)
+
+
+def test_a_provider_that_is_down_leaves_payments_unknown_until_it_is_back(world):
+    """While nobody answers, payments are visibly unknown, also over a restart of the gateway; then they are resolved."""
+    requests = [world.request(number) for number in range(40)]
+    with Results(world) as results:
+        with world.gateway() as gateway:
+            world.send(requests)
+            results.wait(lambda: len(results.by_request) == len(requests))
+            assert set(results.outcomes()) == {"unknown"}
+            gateway.signal(TERM)
+            assert gateway.wait() == 0
+        with world.gateway(), world.simulator():
+            found = results.wait_definite(requests)
+            assert {result.outcome for result in found.values()} == {"captured"}
+            assert results.outcomes() == {"unknown": len(requests), "captured": len(requests)}
+            assert_books_agree(world, requests, found)
+
+
+def test_a_request_too_old_to_send_is_refused_without_a_charge(world):
+    """After its deadline a request is sent no more: the inquiry closes its key, and the outcome is a definite no."""
+    request = world.request(0)
+    with Results(world) as results, world.gateway(deadline_s=1.0):
+        world.send([request])
+        results.wait(lambda: results.by_request[request.request_id] != [])
+        with world.simulator():
+            # The simulator was down from the request on; by the time it is up, the second has passed or is about to.
+            found = results.wait_definite([request])[request.request_id]
+            assert found.outcome in ("refused", "captured")
+            assert_books_agree(world, [request], {request.request_id: found})
+
+
+def test_a_stopped_gateway_ends_with_0_and_its_successor_goes_on(world):
+    """SIGTERM amid a run ends the gateway cleanly; the next one leaves nothing out and repeats nothing."""
+    requests = [world.request(number) for number in range(200)]
+    with world.simulator(options=("--latency-ms", "20-40")), Results(world) as results:
+        world.send(requests)
+        with world.gateway(calls_per_provider_max=4) as gateway:
+            results.wait(lambda: results.count_definite() >= 20)
+            gateway.signal(TERM)
+            assert gateway.wait() == 0, gateway.text()
+        assert results.count_definite() < len(requests)
+        with world.gateway():
+            found = results.wait_definite(requests)
+        assert_books_agree(world, requests, found)
+
+
+def test_a_zombie_under_the_same_name_is_fenced(world):
+    """A gateway that sleeps while another takes its name and place can commit nothing afterwards, and ends with an error."""
+    requests = [world.request(number, payment_method="pm_test_flaky") for number in range(60)]
+    with world.simulator(seed=6, options=("--latency-ms", "20-60")), Results(world) as results:
+        world.send(requests)
+        with world.gateway(calls_per_provider_max=4) as zombie:
+            results.wait(lambda: results.count_definite() >= 5)
+            zombie.signal(STOP)
+            with world.gateway():
+                results.wait_definite(requests)
+                zombie.signal(CONTINUE)
+                assert zombie.wait() != 0, zombie.text()
+                found = results.wait_definite(requests)
+                assert_books_agree(world, requests, found)
+
+
+def test_a_zombie_whose_partitions_were_taken_over_is_fenced(world):
+    """A gateway that sleeps past its session, while one of another name takes over its partitions, commits nothing of them afterwards."""
+    requests = [world.request(number, payment_method="pm_test_flaky") for number in range(60)]
+    with world.simulator(seed=8, options=("--latency-ms", "20-60")), Results(world) as results:
+        world.send(requests)
+        with world.gateway(calls_per_provider_max=4, session_timeout_s=6) as zombie:
+            results.wait(lambda: results.count_definite() >= 5)
+            zombie.signal(STOP)
+            with world.gateway(worker="worker-1", wait=False, session_timeout_s=6) as other:
+                results.wait_definite(requests)
+                zombie.signal(CONTINUE)
+                more = [world.request(number) for number in range(100, 140)]
+                world.send(more)
+                found = results.wait_definite([*requests, *more])
+                assert_books_agree(world, [*requests, *more], found)
+                other.signal(TERM)
+                assert other.wait() == 0, other.text()
+
+
+def test_a_pending_refund_is_told_and_later_settled(world):
+    """A refund that pends is told as pending, doesn't hold up the next, and ends refunded or failed, told once."""
+    methods = {"pm_test_refundPending": "refunded", "pm_test_refundPendingFails": "refund_failed"}
+    charges = [world.request(number, payment_method=method) for number, method in enumerate(methods)]
+    with world.simulator(options=("--refund-delay-ms", "1500")), world.gateway(), Results(world) as results:
+        world.send(charges)
+        found = results.wait_definite(charges)
+        refunds = [
+            world.request(
+                10 + number,
+                payment_id=charge.payment_id,
+                operation="refund",
+                amount_minor=400,
+                payment_method="",
+                provider_reference=found[charge.request_id].provider_reference,
+            )
+            for number, charge in enumerate(charges)
+        ]
+        world.send(refunds)
+        settled = results.wait_definite(refunds)
+        for refund, last in zip(refunds, methods.values(), strict=True):
+            assert results.by_request[refund.request_id][0].outcome == "refund_pending"
+            assert settled[refund.request_id].outcome == last
+
+
+def test_records_that_are_no_requests_are_rejected_and_their_neighbours_served(world):
+    """Bytes that aren't Avro, a request without an operation, a negative amount and a wrong key are rejected with their bytes."""
+    good = [world.request(0), world.request(1)]
+    bad = world.request(2, operation="unrecognized")
+    negative = world.request(3, amount_minor=-1)
+    misplaced = codec.encode(world.request(4))
+
+    def keyed(request):
+        return f"{request.tenant}/{request.payment_id}".encode(), codec.encode(request)
+
+    with world.simulator(), world.gateway(), Results(world) as results:
+        world.send_raw(
+            [
+                keyed(good[0]),
+                (None, b"hello"),
+                (b"k", None),
+                keyed(bad),
+                keyed(negative),
+                (b"k", misplaced),
+                keyed(good[1]),
+            ]
+        )
+        results.wait_definite(good)
+        found = {rejection.reason: rejection for rejection in rejections(world.bootstrap, 5)}
+        reasons = ["invalid_amount", "invalid_field", "not_avro", "wrong_key"]
+        assert sorted(found) == reasons
+        assert found["wrong_key"].value == misplaced
+        assert all(rejection.component == "gateway" and rejection.message for rejection in found.values())
+
+
+def test_a_provider_that_is_not_configured_leaves_the_payment_unknown(world):
+    """Such a request may have been sent under an earlier configuration, so it isn't refused; others are served meanwhile."""
+    odd, even = world.request(0, provider="westpay"), world.request(1)
+    with world.simulator(), world.gateway(), Results(world) as results:
+        world.send([odd, even])
+        results.wait_definite([even])
+        results.wait(lambda: results.by_request[odd.request_id] != [])
+        assert results.by_request[odd.request_id][0].decline_code == "provider_not_configured"
