@@ -19,6 +19,10 @@ WORKERS_MAX = 64
 PROVIDERS = "CLEARLINE_PROVIDERS"
 CONFIGURATION = "CLEARLINE_CONFIGURATION"
 REGISTRY = "CLEARLINE_REGISTRY"
+SETTLEMENT_INTERVAL_MS = "CLEARLINE_SETTLEMENT_INTERVAL_MS"
+"""For demonstrations and tests: every tenant's windows are this long, whatever the configuration says."""
+SETTLEMENT_GRACE_MS = "CLEARLINE_SETTLEMENT_GRACE_MS"
+"""Ditto: how long each waits for stragglers."""
 
 _HOST = "127.0.0.1"
 _PORT_MAX = 65_535
@@ -310,8 +314,24 @@ def configure(environ: Mapping[str, str]) -> None:
     topics = ensure(read.kafka, partitions=read.partitions, replication=read.replication, extra_config=extra)
     print(f"{sum(topic.state == 'created' for topic in topics)} of {len(topics)} topics made")
     path = Path(environ.get(CONFIGURATION, "").strip() or DEFAULTS)
-    applied = apply(read.kafka, path, extra_config=extra)
+    applied = apply(
+        read.kafka,
+        path,
+        settlement_interval_ms=_milliseconds(environ, SETTLEMENT_INTERVAL_MS),
+        settlement_grace_ms=_milliseconds(environ, SETTLEMENT_GRACE_MS),
+        extra_config=extra,
+    )
     print(f"{path}: {applied.records} records written; tenants unchanged: {', '.join(applied.unchanged) or 'none'}")
+
+
+def _milliseconds(environ: Mapping[str, str], variable: str) -> int | None:
+    text = environ.get(variable, "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    remedy = "give milliseconds, or leave it unset"
+    raise environment.VariableError(variable=variable, value=text, reason="is no whole number", remedy=remedy)
 
 
 def _main() -> None:

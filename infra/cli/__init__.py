@@ -8,11 +8,17 @@ from infra.cli._group import CommandTable, LazyGroup, version
 
 # name → (module:function, what `clearline --help` says). The module is imported when the command runs.
 COMMANDS: CommandTable = {
+    "demo": ("infra.cli.demo:demo", "Run everything once on 10,000 payments and check the figures."),
     "up": ("infra.cli.up:up", "Start the stack and keep it running."),
     "down": ("infra.cli.down:down", "Stop the running stack."),
     "status": ("infra.cli.status:status", "Show the stack's processes and whether they are well."),
     "logs": ("infra.cli.logs:logs", "Print the logs of the stack's processes."),
+    "send": ("infra.cli.send:send", "Send payment intents from a file."),
     "sql": ("infra.cli.sql:sql", "Ask the warehouse a question in SQL."),
+    "tail": ("infra.cli.tail:tail", "Print the records of a topic as they come, decoded."),
+    "topics": ("infra.cli.topics:topics", "List the topics and how they stand; create them."),
+    "configure": ("infra.cli.configure:configure", "Apply tenants and routing policies from a file."),
+    "registry": ("infra.cli.registry:registry", "List the contracts; register them elsewhere."),
 }
 
 

@@ -1,0 +1,202 @@
+"""The demonstration from start to end: a stack of its own, real payments, settled and landed, every figure checked."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from connectors.clickhouse import verify
+from connectors.clickhouse.client import Client, connect
+from connectors.clickhouse.errors import WarehouseError
+from infra.cli._progress import Progress as StackProgress
+from infra.demo import bad, show
+from infra.demo.checks import Check, Checker
+from infra.demo.intents import Planned
+from infra.demo.upstream import Tally, Upstream
+from infra.stack import SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
+from infra.supervisor import DataDirectory, Phase, Stack
+from schemas import environment
+
+INTENTS_FILE = Path(__file__).with_name("intents-10k.jsonl.gz")
+EXAMPLE_PRODUCER = Path(__file__).parents[2] / "examples" / "producer.py"
+
+# Short windows, so that a person sees one close: ten seconds, and two more for stragglers.
+_WINDOW_MS = 10_000
+_GRACE_MS = 2_000
+_TICK_MS = 500
+_QUIET_DEADLINE_S = 300.0
+_LINE_BYTES_MAX = 64 * 1024
+
+
+class DemoError(Exception):
+    """The demonstration can't go on; `remedy` says what to do."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def read_plans(path: Path) -> Iterator[Planned]:
+    """The planned intents of a JSON-lines file, gzipped or not. Raises `DemoError` naming the line that can't be read."""
+    decoder = msgspec.json.Decoder(Planned)
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if len(line) > _LINE_BYTES_MAX:
+                    raise msgspec.ValidationError(f"longer than {_LINE_BYTES_MAX} bytes")
+                yield decoder.decode(line)
+            except msgspec.MsgspecError as error:
+                message = f"{path}, line {number}: {error}"
+                raise DemoError(message, remedy="each line is one JSON object; see infra/demo/intents.py") from error
+
+
+def send(plans: Iterator[Planned], environ: dict[str, str], out: Console, *, total: int | None = None) -> Tally:
+    """Sends plans to the Kafka that the environment names, and follows them, with a bar that shows how far they are."""
+    read = environment.read(environ)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("payments finished"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[states]}", style="dim"),
+    )
+    with Upstream(read.kafka, client=dict(read.kafka_config)) as upstream, Progress(*columns, console=out) as bar:
+        task = bar.add_task("sending", total=total, states="")
+        last_said = time.monotonic()
+
+        def progress(tally: Tally) -> None:
+            nonlocal last_said
+            states = ", ".join(
+                f"{count:,} {status}" for status, count in sorted(tally.by_status.items()) if status != "none"
+            )
+            bar.update(task, total=tally.planned, completed=tally.finished, states=states)
+            if not out.is_terminal and time.monotonic() - last_said > 5:
+                last_said = time.monotonic()
+                out.print(f"  {tally.finished:,} of {tally.planned:,} finished: {states}")
+
+        tally = upstream.run(plans, progress=progress)
+        progress(tally)
+    return tally
+
+
+def demo(data: Path, *, intents: Path, out: Console, keep: bool = False) -> list[Check]:
+    """Runs the whole demonstration on a fresh data directory; returns its checks. Raises `DemoError` or a supervisor's error."""
+    directory = DataDirectory(data)
+    if directory.holder() is not None:
+        raise DemoError(f"a stack is running on {data}", remedy=f"stop it first: clearline down --data {data}")
+    if data.exists():
+        directory.open()  # raises when it is not one of ours
+        shutil.rmtree(data)
+    environ = {
+        **os.environ,
+        SETTLEMENT_INTERVAL_MS: str(_WINDOW_MS),
+        SETTLEMENT_GRACE_MS: str(_GRACE_MS),
+        environment.TICK_MS: str(_TICK_MS),
+    }
+    directory.open()
+    ports = Ports.free()
+    planned = plan(data, ports=ports, environ=environ)
+    out.rule("1. A real Kafka, ClickHouse, providers and workers")
+    with Stack(planned.specs, data, planned.environment, facts=planned.facts) as stack:
+        _wait_ready(stack, out)
+        reached = reach(data, environ)
+        checks = _go(intents, reached, f"http://127.0.0.1:{ports.simulator}", out)
+        out.print("stopping", style="dim")
+    if not keep:
+        out.print(f"The data stays in {data}.", style="dim")
+    return checks
+
+
+def _wait_ready(stack: Stack, out: Console) -> None:
+    with StackProgress(out) as progress:
+        while stack.failure is None and stack.status().phase is Phase.STARTING:
+            progress.show(stack.status())
+            stack.wait(0.2)
+        progress.show(stack.status())
+    if stack.failure is not None:
+        raise stack.failure
+
+
+def _go(intents: Path, environ: dict[str, str], simulator: str, out: Console) -> list[Check]:
+    read = environment.read(environ)
+    out.rule(f"2. Payments: {intents.name}")
+    started = time.monotonic()
+    plans = list(read_plans(intents))
+    tally = send(iter(plans), environ, out, total=len(plans))
+    took_s = time.monotonic() - started
+    out.print(f"{tally.finished:,} of {tally.planned:,} payments finished in {took_s:.0f} s")
+    if tally.open:
+        message = f"{tally.open} payments did not come to an end"
+        raise DemoError(message, remedy="read the logs: clearline logs worker-0 gateway --data DIR")
+    others = _send_from_another_process(read, out)
+    bad_records = bad.send(read.kafka, client=dict(read.kafka_config))
+    out.print(f"{len(bad_records)} records that nobody should send: not Avro, an unknown currency, a card number …")
+
+    out.rule("3. Settled and landed")
+    warehouse = connect(read.warehouse, wait_s=30)
+    try:
+        expected = len(plans) + others
+        _wait_quiet(read, warehouse, expected=expected, rejected=len(bad_records), out=out)
+        show.settlement(warehouse, out)
+        show.audit(warehouse, out)
+        out.rule("4. Do the figures add up?")
+        checker = Checker(warehouse, bootstrap=read.kafka, simulator=simulator)
+        checks = []
+        for check in checker.run(intents=expected, bad=bad_records):
+            checks.append(check)
+            show.check(check, out)
+        return checks
+    finally:
+        warehouse.close()
+
+
+def _send_from_another_process(read: environment.Environment, out: Console) -> int:
+    """Runs the README's plain producer beside the stack; returns how many intents it sent."""
+    environ = {**os.environ, environment.KAFKA: read.kafka}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE_PRODUCER)], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode:
+        raise DemoError(f"examples/producer.py failed: {done.stderr[-500:]}", remedy="run it by hand to see why")
+    sent = len(done.stdout.splitlines())
+    out.print(f"{sent} more from a second process with plain confluent-kafka (examples/producer.py)")
+    return sent
+
+
+def _wait_quiet(
+    read: environment.Environment, warehouse: Client, *, expected: int, rejected: int, out: Console
+) -> None:
+    """Waits until every payment is there and decided, every window closed, every record landed."""
+    sql = (
+        "SELECT (SELECT count() FROM payments), (SELECT countIf(status = 'processing' OR outcome_unknown) FROM payments),"
+        " (SELECT countIf(status != 'closed') FROM settlement_windows), (SELECT count() FROM rejections)"
+    )
+    deadline = time.monotonic() + _QUIET_DEADLINE_S
+    with out.status("waiting for the last settlement windows to close and to land"):
+        while time.monotonic() < deadline:
+            try:
+                payments, undecided, open_windows, refused = warehouse.rows(sql)[0]
+            except WarehouseError:  # it may be starting anew
+                time.sleep(1)
+                continue
+            decided = payments >= expected and refused >= rejected and undecided == open_windows == 0
+            if decided and not verify.unlanded(read.kafka, warehouse):
+                return
+            time.sleep(0.5)
+    message = (
+        f"after {_QUIET_DEADLINE_S:.0f} s: {payments:,} of {expected:,} payments landed, {undecided} undecided, "
+        f"{open_windows} windows open, {refused} of {rejected} rejections"
+    )
+    raise DemoError(message, remedy="read the logs: clearline logs --data DIR")
