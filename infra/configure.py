@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from infra._configuration_file import Configuration, read_file
-from infra.errors import ConfigurationRaced, KafkaRefused, KafkaUnreachable, TopicFault
+from infra.errors import ConfigurationRaced, KafkaRefused, KafkaUnreachable, TopicMissing
 from schemas import catalogue, codec
 from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, transactional_config
 from schemas.records import Record, RoutingPolicy, RoutingUpdate, Tenant
@@ -82,8 +82,8 @@ def apply(
     A changed tenant goes to `tenants` and to every partition of `payments.inputs` and `settlement.inputs`; a changed
     policy to `routing.policies` and, as a `RoutingUpdate`, to every partition of `payments.inputs`. The version of each
     rises by one when its content differs from what Kafka holds. `settlement_interval_ms` and `settlement_grace_ms`
-    replace those of every tenant in the file. Raises `FileFault`, `KafkaUnreachable`, `KafkaRefused`, `TopicFault` (a
-    topic is missing) or `ConfigurationRaced`.
+    replace those of every tenant in the file. Raises `FileFault`, `KafkaUnreachable`, `KafkaRefused`, `TopicMissing` or
+    `ConfigurationRaced`.
     """
     configuration = read_file(
         Path(path), settlement_interval_ms=settlement_interval_ms, settlement_grace_ms=settlement_grace_ms
@@ -101,7 +101,7 @@ def apply(
 
 def _may_pass(reason: KafkaError) -> bool:
     """Whether a later attempt, which reads everything again, may succeed: fenced by a rival, or a broker's hiccup."""
-    fenced = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)  # noqa: SLF001  public names
+    fenced = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
     return reason.code() in fenced or reason.retriable() or reason.txn_requires_abort()
 
 
@@ -134,8 +134,7 @@ def _partitions(producer: Producer, bootstrap: str) -> dict[str, int]:
         raise KafkaUnreachable(bootstrap, error.args[0].str()) from error
     for topic in _NEEDED:
         if topic.name not in metadata.topics:
-            remedy = "Create the topics first: `clearline topics --create`"
-            raise TopicFault(topic.name, "the topic", found="missing", wanted="there", remedy=remedy)
+            raise TopicMissing(topic.name)
     return {topic.name: len(metadata.topics[topic.name].partitions) for topic in _NEEDED}
 
 
@@ -161,7 +160,7 @@ def _held(
                     raise KafkaUnreachable(bootstrap, f"{topic.name} could not be read to its end")
                 continue
             if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  public name
+                if error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 unread -= 1
                 continue

@@ -52,12 +52,25 @@ class TopicFault(ConfigurationFault):
 
     def __init__(self, topic: str, setting: str, *, found: str, wanted: str, remedy: str, others: int = 0) -> None:
         more = f" (and {others} more: `clearline topics` lists them)" if others else ""
-        super().__init__(f"Topic {topic}: {setting} is {found}, wanted is {wanted}{more}", remedy=remedy)
+        super().__init__(f"Topic {topic}: {setting} is {found}, wanted {wanted}{more}", remedy=remedy)
         self.topic = topic
         self.setting = setting
         self.found = found
         self.wanted = wanted
         self.others = others
+
+
+class TopicMissing(TopicFault):
+    """There is no topic of that name."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            topic,
+            "existence",
+            found="missing",
+            wanted="there",
+            remedy="Create the topics with `clearline topics --create`; without --create it lists them",
+        )
 
 
 class TopicsNotReady(ConfigurationFault):

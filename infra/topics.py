@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
@@ -32,6 +33,11 @@ MIN_INSYNC_FROM_REPLICATION = 3
 _REQUEST_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
 _POLL_S = 0.1
 _CHECKED = ("cleanup.policy", "message.timestamp.type", "min.insync.replicas", "retention.ms")
+
+# What goes wrong is raised; librdkafka's own words on standard error would only repeat it.
+_QUIET = logging.getLogger("clearline.topics.librdkafka")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
 
 State = Literal["created", "present", "missing"]
 
@@ -76,7 +82,7 @@ def ensure(
     there but differs; nothing is altered then) or `TopicsNotReady`.
     """
     wanted = _Wanted(tuple(topics), partitions, replication)
-    admin = AdminClient(client_config(bootstrap, extra_config))
+    admin = AdminClient(client_config(bootstrap, extra_config), logger=_QUIET)
     give_up = time.monotonic() + deadline_s
     created: set[str] = set()
     # 1. What is there must be right before anything is added to it.
@@ -106,7 +112,7 @@ def inspect(
 
     Raises `KafkaUnreachable` or `KafkaRefused`.
     """
-    admin = AdminClient(client_config(bootstrap, extra_config))
+    admin = AdminClient(client_config(bootstrap, extra_config), logger=_QUIET)
     give_up = time.monotonic() + _REQUEST_TIMEOUT_S
     return _reports(admin, _metadata(admin, bootstrap), _Wanted(tuple(topics), partitions, replication), set(), give_up)
 
@@ -159,7 +165,7 @@ def _error_of(call: Callable[[], object]) -> KafkaError | None:
 
 
 def _retry_or_raise(error: KafkaError, request: str, give_up: float) -> None:
-    transient = error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT)  # noqa: SLF001  confluent-kafka's public name for it
+    transient = error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT)
     if not transient or time.monotonic() > give_up:
         raise KafkaRefused(request, error.str())
 

@@ -96,7 +96,7 @@ def external():
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_PUT = do_POST = _respond
+            do_GET = do_PUT = do_POST = _respond  # noqa: N815  names of http.server
 
             def log_message(self, *arguments):
                 """Keep quiet."""
