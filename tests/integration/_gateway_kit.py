@@ -92,18 +92,29 @@ class Process:
 class World:
     """One test's simulator address, log directory and gateway settings, on a broker."""
 
-    def __init__(self, bootstrap: str, directory: Path) -> None:
-        self.bootstrap, self.directory, self.port = bootstrap, directory, free_port()
-        self.run = uuid.uuid4().hex[:8]
+    def __init__(self, bootstrap: str, directory: Path, *, run: str | None = None, port: int | None = None) -> None:
+        self.bootstrap, self.directory, self.port = bootstrap, directory, port or free_port()
+        self.run = run or uuid.uuid4().hex[:8]
+
+    def again(self) -> World:
+        """Another run on the same simulator and broker, with ids of its own."""
+        return World(self.bootstrap, self.directory, port=self.port)
 
     def simulator(self, *, seed: int = 0, options: Iterable[str] = ()) -> Process:
         arguments = ("--data", str(self.directory / "books"), "--port", str(self.port), "--seed", str(seed), *options)
         log = self.directory / "simulator.log"
         return Process("connectors.providers.simulator", *arguments, log=log, environment={}).wait_ready()
 
-    def gateway(self, *, worker: str = "worker-0", wait: bool = True, **settings: Any) -> Process:
-        url = f"http://127.0.0.1:{self.port}"
-        providers = {name: {"kind": "simulated", "url": f"{url}/{name}/v1"} for name in ("northpay", "southpay")}
+    def gateway(
+        self,
+        *,
+        worker: str = "worker-0",
+        wait: bool = True,
+        urls: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Process:
+        given = urls or {name: self.url(name) for name in ("northpay", "southpay")}
+        providers = {name: {"kind": "simulated", "url": url} for name, url in given.items()}
         environment = {
             "CLEARLINE_KAFKA": self.bootstrap,
             "CLEARLINE_WORKER": worker,
@@ -112,6 +123,9 @@ class World:
         }
         process = Process("connectors.providers.gateway", log=self.directory / f"{worker}.log", environment=environment)
         return process.wait_ready() if wait else process
+
+    def url(self, provider: str = "northpay") -> str:
+        return f"http://127.0.0.1:{self.port}/{provider}/v1"
 
     def request(self, number: int, **changes: Any) -> ProviderRequest:
         fields: dict[str, Any] = {
@@ -130,26 +144,27 @@ class World:
         }
         return ProviderRequest(**{**fields, **changes})
 
-    def send(self, requests: Iterable[ProviderRequest]) -> None:
+    def send(self, requests: Iterable[ProviderRequest], *, timestamp_ms: int = 0) -> None:
         """Produce requests as the lifecycle does: in a transaction, keyed tenant/payment_id."""
-        self.send_raw((f"{one.tenant}/{one.payment_id}".encode(), codec.encode(one)) for one in requests)
+        records = ((f"{one.tenant}/{one.payment_id}".encode(), codec.encode(one)) for one in requests)
+        self.send_raw(records, timestamp_ms=timestamp_ms)
 
-    def send_raw(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+    def send_raw(self, records: Iterable[tuple[bytes | None, bytes | None]], *, timestamp_ms: int = 0) -> None:
         producer = Producer(transactional_config(self.bootstrap, f"test-{uuid.uuid4().hex}", timeout_ms=60_000))
         producer.init_transactions(DEADLINE_S)
         producer.begin_transaction()
         for key, value in records:
-            producer.produce(PROVIDER_REQUESTS.name, value, key)
+            producer.produce(PROVIDER_REQUESTS.name, value, key, timestamp=timestamp_ms)
         producer.commit_transaction(DEADLINE_S)
 
     def books(self, path: str = "summary") -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=60) as response:
             return json.load(response)
 
-    def charges(self) -> list[dict[str, Any]]:
-        """Every charge of this run in both providers' books."""
+    def charges(self, providers: Iterable[str] = ("northpay", "southpay")) -> list[dict[str, Any]]:
+        """Every charge of this run in the providers' books."""
         found: list[dict[str, Any]] = []
-        for provider in ("northpay", "southpay"):
+        for provider in providers:
             after, more = 0, True
             while more:
                 page = self.books(f"{provider}/v1/charges?limit=1000&after={after}")
@@ -211,9 +226,15 @@ class Results:
         return {request_id: self.definite(request_id)[0] for request_id in wanted}
 
 
-def assert_books_agree(world: World, requests: list[ProviderRequest], results: dict[str, ProviderResult]) -> None:
+def assert_books_agree(
+    world: World,
+    requests: list[ProviderRequest],
+    results: dict[str, ProviderResult],
+    *,
+    providers: Iterable[str] = ("northpay", "southpay"),
+) -> None:
     """Every captured result is one captured charge, and every payment has at most one, over all providers."""
-    held = Counter(charge["payment_reference"] for charge in world.charges() if charge["captured_minor"])
+    held = Counter(charge["payment_reference"] for charge in world.charges(providers) if charge["captured_minor"])
     assert max(held.values(), default=0) <= 1, held.most_common(3)
     captured = {
         f"{request.tenant}/{request.payment_id}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -43,101 +45,194 @@ def world(bootstrap, tmp_path):
     return World(bootstrap, tmp_path)
 
 
-def test_each_outcome_is_told_with_what_the_provider_said(world):
-    """Captured with fee and reference, declined soft and hard, refused, integrity failure, action needed: one definite result each."""
-    methods = {
-        "pm_card_visa": "captured",
-        "pm_card_chargeDeclined": "declined",
-        "pm_test_softDecline": "declined",
-        "pm_test_refused": "refused",
-        "pm_test_wrongAmount": "integrity_failure",
-        "pm_card_authenticationRequired": "requires_action",
-    }
-    requests = [world.request(number, payment_method=method) for number, method in enumerate(methods)]
-    with world.simulator(), world.gateway(), Results(world) as results:
-        world.send(requests)
-        found = results.wait_definite(requests)
-    for request in requests:
-        result = found[request.request_id]
-        assert result.outcome == methods[request.payment_method]
-        assert (result.tenant, result.payment_id, result.object_id) == (
-            request.tenant,
-            request.payment_id,
-            request.object_id,
-        )
-        assert (result.provider, result.operation) == ("northpay", "authorize")
-        assert (result.attribution.actor_kind, result.attribution.actor_id) == ("provider", "northpay")
-    captured, hard, soft, refused, wrong, action = (found[request.request_id] for request in requests)
-    assert (captured.amount_minor, captured.currency) == (1_000, "USD")
-    assert captured.provider_reference
-    assert 0 < captured.provider_fee_minor < 1_000
-    assert (hard.decline_kind, hard.decline_code) == ("hard", "card_declined")
-    assert (soft.decline_kind, soft.decline_code) == ("soft", "try_again_later")
-    assert refused.decline_code == "provider_unavailable"
-    assert wrong.amount_minor == wrong.provider_fee_minor * 0 + 1_005
-    assert action.action_url
+@pytest.fixture(scope="class")
+def served(bootstrap, tmp_path_factory):
+    """A simulator and a gateway for all tests of a class."""
+    world = World(bootstrap, tmp_path_factory.mktemp("served"))
+    with world.simulator(seed=11, options=("--refund-delay-ms", "1500")), world.gateway():
+        yield world
 
 
-def test_follow_ups_reach_the_charge_in_the_order_they_were_asked(world):
-    """Capture, refunds and a refund too many, sent at once, are carried out one after another."""
-    first = world.request(0, capture=False, payment_method="pm_test_flaky")
-    with world.simulator(seed=11), world.gateway(), Results(world) as results:
-        world.send([first])
-        charge = results.wait_definite([first])[first.request_id].provider_reference
-        asked = [("capture", 1_000), ("refund", 600), ("refund", 300), ("refund", 101), ("refund", 100)]
-        follow_ups = [
-            world.request(
-                number,
-                payment_id=first.payment_id,
-                operation=operation,
-                amount_minor=amount_minor,
-                payment_method="",
-                capture=False,
-                provider_reference=charge,
-            )
-            for number, (operation, amount_minor) in enumerate(asked, start=1)
-        ]
-        world.send(follow_ups)
-        found = results.wait_definite(follow_ups)
-        outcomes = [found[one.request_id].outcome for one in follow_ups]
-        assert outcomes == ["captured", "refunded", "refunded", "refused", "refunded"]
-        told = [result.request_id for result in results.by_payment[first.payment_id] if result.outcome != "unknown"]
-        assert told == [one.request_id for one in (first, *follow_ups)]
+class TestServed:
+    """What one gateway and one simulator do that are left in peace."""
 
+    @pytest.fixture
+    def world(self, served):
+        """A run of its own for each test."""
+        return served.again()
 
-def test_an_answer_dropped_after_charging_is_unknown_and_then_captured_once(world):
-    """The outcome is told as unknown at once, found by inquiry, told once, and there is one charge."""
-    methods = ["pm_test_dropAfterCharge", "pm_test_error500AfterCharge", "pm_test_timeout"]
-    requests = [world.request(number, payment_method=methods[number % 3]) for number in range(30)]
-    with world.simulator(), world.gateway(), Results(world) as results:
-        world.send(requests)
-        found = results.wait_definite(requests)
+    def test_each_outcome_is_told_with_what_the_provider_said(self, world):
+        """Captured with fee and reference, declined soft and hard, refused, integrity failure, action needed: one definite result each."""
+        methods = {
+            "pm_card_visa": "captured",
+            "pm_card_chargeDeclined": "declined",
+            "pm_test_softDecline": "declined",
+            "pm_test_refused": "refused",
+            "pm_test_wrongAmount": "integrity_failure",
+            "pm_card_authenticationRequired": "requires_action",
+        }
+        requests = [world.request(number, payment_method=method) for number, method in enumerate(methods)]
+        with Results(world) as results:
+            world.send(requests)
+            found = results.wait_definite(requests)
         for request in requests:
-            assert [one.outcome for one in results.by_request[request.request_id]] == ["unknown", "captured"]
-            assert found[request.request_id].inquiries >= 1
-        assert_books_agree(world, requests, found)
+            result = found[request.request_id]
+            assert result.outcome == methods[request.payment_method]
+            assert (result.tenant, result.payment_id, result.object_id) == (
+                request.tenant,
+                request.payment_id,
+                request.object_id,
+            )
+            assert (result.provider, result.operation) == ("northpay", "authorize")
+            assert (result.attribution.actor_kind, result.attribution.actor_id) == ("provider", "northpay")
+        captured, hard, soft, refused, wrong, action = (found[request.request_id] for request in requests)
+        assert (captured.amount_minor, captured.currency) == (1_000, "USD")
+        assert captured.provider_reference
+        assert 0 < captured.provider_fee_minor < 1_000
+        assert (hard.decline_kind, hard.decline_code) == ("hard", "card_declined")
+        assert (soft.decline_kind, soft.decline_code) == ("soft", "try_again_later")
+        assert refused.decline_code == "provider_unavailable"
+        assert wrong.amount_minor == 1_005  # one more than the 1,004 asked for
+        assert action.action_url
+
+    def test_follow_ups_reach_the_charge_in_the_order_they_were_asked(self, world):
+        """Capture, refunds and a refund too many, sent at once, are carried out one after another."""
+        first = world.request(0, capture=False, payment_method="pm_test_flaky")
+        with Results(world) as results:
+            world.send([first])
+            charge = results.wait_definite([first])[first.request_id].provider_reference
+            asked = [("capture", 1_000), ("refund", 600), ("refund", 300), ("refund", 101), ("refund", 100)]
+            follow_ups = [
+                world.request(
+                    number,
+                    payment_id=first.payment_id,
+                    operation=operation,
+                    amount_minor=amount_minor,
+                    payment_method="",
+                    capture=False,
+                    provider_reference=charge,
+                )
+                for number, (operation, amount_minor) in enumerate(asked, start=1)
+            ]
+            world.send(follow_ups)
+            found = results.wait_definite(follow_ups)
+            outcomes = [found[one.request_id].outcome for one in follow_ups]
+            assert outcomes == ["captured", "refunded", "refunded", "refused", "refunded"]
+            told = [result.request_id for result in results.by_payment[first.payment_id] if result.outcome != "unknown"]
+            assert told == [one.request_id for one in (first, *follow_ups)]
+
+    def test_an_answer_dropped_after_charging_is_unknown_and_then_captured_once(self, world):
+        """The outcome is told as unknown at once, found by inquiry, told once, and there is one charge."""
+        methods = ["pm_test_dropAfterCharge", "pm_test_error500AfterCharge", "pm_test_timeout"]
+        requests = [world.request(number, payment_method=methods[number % 3]) for number in range(30)]
+        with Results(world) as results:
+            world.send(requests)
+            found = results.wait_definite(requests)
+            for request in requests:
+                assert [one.outcome for one in results.by_request[request.request_id]] == ["unknown", "captured"]
+                assert found[request.request_id].inquiries >= 1
+            assert_books_agree(world, requests, found)
+
+    def test_what_never_had_an_effect_is_definitely_refused(self, world):
+        """A provider that fails before every effect leaves a definite no, after which the key is closed, and no charge."""
+        request = world.request(0, payment_method="pm_test_error500")
+        with Results(world) as results:
+            world.send([request])
+            found = results.wait_definite([request])[request.request_id]
+            assert (found.outcome, found.decline_code) == ("refused", "never_carried_out")
+            assert world.charges() == []
+
+    def test_a_request_too_old_to_send_is_refused_without_a_charge(self, world):
+        """After its deadline a request is sent no more: the inquiry closes its key, and the outcome is a definite no."""
+        hour_ago_ms = time.time_ns() // 1_000_000 - 3_600_000
+        request = world.request(0, requested_ms=hour_ago_ms)
+        with Results(world) as results:
+            world.send([request], timestamp_ms=hour_ago_ms)
+            found = results.wait_definite([request])[request.request_id]
+            assert (found.outcome, found.decline_code, found.inquiries) == ("refused", "never_carried_out", 1)
+            assert len(results.by_request[request.request_id]) == 1
+            assert world.charges() == []
+
+    def test_a_pending_refund_is_told_and_later_settled(self, world):
+        """A refund that pends is told as pending, doesn't hold up the next, and ends refunded or failed, told once."""
+        methods = {"pm_test_refundPending": "refunded", "pm_test_refundPendingFails": "refund_failed"}
+        charges = [world.request(number, payment_method=method) for number, method in enumerate(methods)]
+        with Results(world) as results:
+            world.send(charges)
+            found = results.wait_definite(charges)
+            refunds = [
+                world.request(
+                    10 + number,
+                    payment_id=charge.payment_id,
+                    operation="refund",
+                    amount_minor=400,
+                    payment_method="",
+                    provider_reference=found[charge.request_id].provider_reference,
+                )
+                for number, charge in enumerate(charges)
+            ]
+            world.send(refunds)
+            settled = results.wait_definite(refunds)
+            for refund, last in zip(refunds, methods.values(), strict=True):
+                assert results.by_request[refund.request_id][0].outcome == "refund_pending"
+                assert settled[refund.request_id].outcome == last
+
+    def test_records_that_are_no_requests_are_rejected_and_their_neighbours_served(self, world):
+        """Bytes that aren't Avro, a request without an operation, a negative amount and a wrong key are rejected with their bytes."""
+        good = [world.request(0), world.request(1)]
+        bad = world.request(2, operation="unrecognized")
+        negative = world.request(3, amount_minor=-1)
+        misplaced = codec.encode(world.request(4))
+
+        def keyed(request):
+            return f"{request.tenant}/{request.payment_id}".encode(), codec.encode(request)
+
+        with Results(world) as results:
+            world.send_raw(
+                [
+                    keyed(good[0]),
+                    (None, b"hello"),
+                    (b"k", None),
+                    keyed(bad),
+                    keyed(negative),
+                    (b"k", misplaced),
+                    keyed(good[1]),
+                ]
+            )
+            results.wait_definite(good)
+            found = {rejection.reason: rejection for rejection in rejections(world.bootstrap, 5)}
+            reasons = ["invalid_amount", "invalid_field", "not_avro", "wrong_key"]
+            assert sorted(found) == reasons
+            assert found["wrong_key"].value == misplaced
+            assert all(rejection.component == "gateway" and rejection.message for rejection in found.values())
+
+    def test_a_provider_that_is_not_configured_leaves_the_payment_unknown(self, world):
+        """Such a request may have been sent under an earlier configuration, so it isn't refused; others are served meanwhile."""
+        odd, even = world.request(0, provider="westpay"), world.request(1)
+        with Results(world) as results:
+            world.send([odd, even])
+            results.wait_definite([even])
+            results.wait(lambda: results.by_request[odd.request_id] != [])
+            assert results.by_request[odd.request_id][0].decline_code == "provider_not_configured"
 
 
-def test_what_never_had_an_effect_is_definitely_refused(world):
-    """A provider that fails before every effect leaves a definite no, after which the key is closed, and no charge."""
-    request = world.request(0, payment_method="pm_test_error500")
-    with world.simulator(), world.gateway(), Results(world) as results:
-        world.send([request])
-        found = results.wait_definite([request])[request.request_id]
-        assert (found.outcome, found.decline_code) == ("refused", "never_carried_out")
-        assert world.charges() == []
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_over_a_flaky_network_everything_is_charged_at_most_once(world, seed):
-    """Under every mix of lost, late, garbled and failed answers, each payment ends definite, captured exactly when it was charged."""
-    requests = [world.request(number, payment_method="pm_test_flaky") for number in range(75)]
-    with world.simulator(seed=seed), world.gateway(), Results(world) as results:
-        world.send(requests)
-        found = results.wait_definite(requests)
-        assert_books_agree(world, requests, found)
-        assert results.outcomes()["unknown"] > 10
-        assert results.outcomes()["captured"] > 50
+def test_over_flaky_networks_everything_is_charged_at_most_once(bootstrap, tmp_path):
+    """Over four seeds of lost, late, garbled and failed answers, each payment ends definite, captured exactly when it was charged."""
+    worlds = {f"seed{seed}": World(bootstrap, tmp_path / f"seed{seed}", run=f"flaky{seed}") for seed in (1, 2, 3, 4)}
+    with ExitStack() as stack:
+        for seed, (name, world) in enumerate(worlds.items(), start=1):
+            world.directory.mkdir()
+            stack.enter_context(world.simulator(seed=seed, options=("--providers", name)))
+        urls = {name: world.url(name) for name, world in worlds.items()}
+        stack.enter_context(worlds["seed1"].gateway(urls=urls))
+        for name, world in worlds.items():
+            requests = [world.request(number, provider=name, payment_method="pm_test_flaky") for number in range(75)]
+            results = stack.enter_context(Results(world))
+            world.send(requests)
+            found = results.wait_definite(requests)
+            assert_books_agree(world, requests, found, providers=(name,))
+            assert results.outcomes()["unknown"] > 10
+            assert results.outcomes()["captured"] > 50
 
 
 def test_killed_amid_a_run_every_request_gets_one_definite_result(world):
@@ -190,19 +285,6 @@ def test_a_provider_that_is_down_leaves_payments_unknown_until_it_is_back(world)
             assert_books_agree(world, requests, found)
 
 
-def test_a_request_too_old_to_send_is_refused_without_a_charge(world):
-    """After its deadline a request is sent no more: the inquiry closes its key, and the outcome is a definite no."""
-    request = world.request(0)
-    with Results(world) as results, world.gateway(deadline_s=1.0):
-        world.send([request])
-        results.wait(lambda: results.by_request[request.request_id] != [])
-        with world.simulator():
-            # The simulator was down from the request on; by the time it is up, the second has passed or is about to.
-            found = results.wait_definite([request])[request.request_id]
-            assert found.outcome in ("refused", "captured")
-            assert_books_agree(world, [request], {request.request_id: found})
-
-
 def test_a_stopped_gateway_ends_with_0_and_its_successor_goes_on(world):
     """SIGTERM amid a run ends the gateway cleanly; the next one leaves nothing out and repeats nothing."""
     requests = [world.request(number) for number in range(200)]
@@ -251,68 +333,3 @@ def test_a_zombie_whose_partitions_were_taken_over_is_fenced(world):
                 assert_books_agree(world, [*requests, *more], found)
                 other.signal(TERM)
                 assert other.wait() == 0, other.text()
-
-
-def test_a_pending_refund_is_told_and_later_settled(world):
-    """A refund that pends is told as pending, doesn't hold up the next, and ends refunded or failed, told once."""
-    methods = {"pm_test_refundPending": "refunded", "pm_test_refundPendingFails": "refund_failed"}
-    charges = [world.request(number, payment_method=method) for number, method in enumerate(methods)]
-    with world.simulator(options=("--refund-delay-ms", "1500")), world.gateway(), Results(world) as results:
-        world.send(charges)
-        found = results.wait_definite(charges)
-        refunds = [
-            world.request(
-                10 + number,
-                payment_id=charge.payment_id,
-                operation="refund",
-                amount_minor=400,
-                payment_method="",
-                provider_reference=found[charge.request_id].provider_reference,
-            )
-            for number, charge in enumerate(charges)
-        ]
-        world.send(refunds)
-        settled = results.wait_definite(refunds)
-        for refund, last in zip(refunds, methods.values(), strict=True):
-            assert results.by_request[refund.request_id][0].outcome == "refund_pending"
-            assert settled[refund.request_id].outcome == last
-
-
-def test_records_that_are_no_requests_are_rejected_and_their_neighbours_served(world):
-    """Bytes that aren't Avro, a request without an operation, a negative amount and a wrong key are rejected with their bytes."""
-    good = [world.request(0), world.request(1)]
-    bad = world.request(2, operation="unrecognized")
-    negative = world.request(3, amount_minor=-1)
-    misplaced = codec.encode(world.request(4))
-
-    def keyed(request):
-        return f"{request.tenant}/{request.payment_id}".encode(), codec.encode(request)
-
-    with world.simulator(), world.gateway(), Results(world) as results:
-        world.send_raw(
-            [
-                keyed(good[0]),
-                (None, b"hello"),
-                (b"k", None),
-                keyed(bad),
-                keyed(negative),
-                (b"k", misplaced),
-                keyed(good[1]),
-            ]
-        )
-        results.wait_definite(good)
-        found = {rejection.reason: rejection for rejection in rejections(world.bootstrap, 5)}
-        reasons = ["invalid_amount", "invalid_field", "not_avro", "wrong_key"]
-        assert sorted(found) == reasons
-        assert found["wrong_key"].value == misplaced
-        assert all(rejection.component == "gateway" and rejection.message for rejection in found.values())
-
-
-def test_a_provider_that_is_not_configured_leaves_the_payment_unknown(world):
-    """Such a request may have been sent under an earlier configuration, so it isn't refused; others are served meanwhile."""
-    odd, even = world.request(0, provider="westpay"), world.request(1)
-    with world.simulator(), world.gateway(), Results(world) as results:
-        world.send([odd, even])
-        results.wait_definite([even])
-        results.wait(lambda: results.by_request[odd.request_id] != [])
-        assert results.by_request[odd.request_id][0].decline_code == "provider_not_configured"
