@@ -57,6 +57,9 @@ BACKOFF_LAST_MS = 5_000
 # broker's restart by minutes, and still ends on a fault that repeats for ever.
 FAILURES_IN_A_ROW_MAX = 25
 
+# Failures are in a row until a batch commits; a task without work forgets those before this long a peace.
+FAILURES_FORGOTTEN_MS = 10 * 60_000
+
 # Records of a changelog that are applied between two polls.
 RESTORE_SLICE_RECORDS = 5_000
 

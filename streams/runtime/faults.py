@@ -2,7 +2,8 @@
 Named points at which a test, or an operator who doubts, can make the runtime fail.
 
 `CLEARLINE_FAULT="after_commit_before_apply:kill:3"` kills the process the third time the point is passed. Several are
-separated by commas. Actions: `kill` (SIGKILL, as a crash), `raise` (an abortable error), `fatal`, `hang` (for ever).
+separated by commas. Actions: `kill` (SIGKILL, as a crash), `stop` (SIGSTOP, as a machine that
+sleeps; SIGCONT wakes it), `raise` (an abortable error), `fatal`, `hang` (for ever).
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def _raise() -> None:
     raise Abortable("fault point: raised for a test")
 
@@ -102,4 +107,4 @@ def _hang() -> None:
     time.sleep(HANG_S)
 
 
-_ACTIONS: dict[str, Callable[[], None]] = {"kill": _kill, "raise": _raise, "fatal": _fatal, "hang": _hang}
+_ACTIONS: dict[str, Callable[[], None]] = {"kill": _kill, "stop": _stop, "raise": _raise, "fatal": _fatal, "hang": _hang}

@@ -20,6 +20,7 @@ from streams.runtime.config import (
     BACKOFF_FIRST_MS,
     BACKOFF_LAST_MS,
     CALL_RETRIES_MAX,
+    FAILURES_FORGOTTEN_MS,
     TaskConfig,
 )
 from streams.runtime.errors import (
@@ -83,7 +84,7 @@ class _Partition:
 class _Session:
     """One life of the clients: from joining until something unsure happened."""
 
-    __slots__ = ("assigned", "consumer", "partitions", "producer", "restores")
+    __slots__ = ("assigned", "consumer", "in_transaction", "partitions", "producer", "restores")
 
     def __init__(self, producer: TransactionalProducer, consumer: SourceConsumer) -> None:
         self.producer = producer
@@ -91,6 +92,7 @@ class _Session:
         self.partitions: dict[int, _Partition] = {}
         self.restores: list[Restore] = []
         self.assigned = False
+        self.in_transaction = False
 
 
 class Task:
@@ -120,6 +122,7 @@ class Task:
         self._session: _Session | None = None
         self._leftover: list[Record] = []
         self._failures = 0
+        self._failed_ms = clock.monotonic_ms()
         self._state: Literal["open", "failed", "closed"] = "open"
         self._ready_said = False
         self._last_commit_ms: int | None = None
@@ -230,6 +233,7 @@ class Task:
         producer, timeout_ms = session.producer, self.config.call_timeout_ms
         # Step 1
         self._retrying(producer.begin)
+        session.in_transaction = True
         # Step 2
         producer.produce(batch.outputs)
         # Step 3
@@ -241,6 +245,7 @@ class Task:
         fault("after_offsets_before_commit")
         # Step 5
         self._retrying(lambda: producer.commit(timeout_ms=timeout_ms))
+        session.in_transaction = False
         self._failures = 0
         self._last_commit_ms = self._clock.wall_ms()
         self._count(batch)
@@ -337,6 +342,10 @@ class Task:
         The clients are replaced whatever the failure was. A new producer ends the old one's transaction, so an outcome
         that is unknown becomes known; a new consumer has nothing fetched from before the rewind.
         """
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._failed_ms > FAILURES_FORGOTTEN_MS:
+            self._failures = 0
+        self._failed_ms = now_ms
         self._failures += 1
         self.counters.aborts += 1
         self._last_error = str(failure)
@@ -368,7 +377,7 @@ class Task:
         session, self._session = self._session, None
         if session is None:
             return
-        if abort:
+        if abort and session.in_transaction:
             # A courtesy to readers, whom the open transaction holds back; the next producer would end it as well.
             try:
                 session.producer.abort(timeout_ms=self.config.call_timeout_ms)
@@ -499,7 +508,6 @@ class Task:
                 self._run(session, [session.partitions[number] for number in restore.progress])
         if not self._ready_said and self.ready:
             self._ready_said = True
-            self._failures = 0
             logger.info("task %s ready: partitions %s", self.config.name, sorted(session.partitions))
 
     def _resolve(self, session: _Session, parts: list[_Partition]) -> None:
