@@ -3,29 +3,26 @@
 `python -m connectors.clickhouse.verify` prints what differs and ends with 1, or with 0 when nothing does.
 """
 
+# ruff: noqa: S608 - the names and numbers in these statements are our own
+
 from __future__ import annotations
 
 import sys
-import time
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 import xxhash
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message
 
+from connectors.clickhouse._reading import Place, Reader
 from connectors.clickhouse.client import Client, connect
-from connectors.clickhouse.errors import RecordsMissing, TopicMissing, WarehouseError
-from schemas import catalogue, clients, codec, environment, records
+from connectors.clickhouse.errors import WarehouseError
+from schemas import catalogue, codec, environment, records
 from schemas.currencies import EXPONENTS
 from schemas.errors import DecodingError
 
-READ_AT_ONCE = 5_000
-POLL_S = 0.5
-PATIENCE_S = 60.0
-METADATA_TIMEOUT_S = 10.0
 _WRAP = 2**64
 
 TOPICS: tuple[catalogue.Topic, ...] = (
@@ -54,7 +51,6 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-Place = tuple[str, int]
 Figures = dict[str, int]
 
 
@@ -158,7 +154,7 @@ def unlanded(
     """How many committed records lie beyond what is landed, clock ticks aside. Reads them; raises as `compare` does."""
     landed = _positions(client)
     count = 0
-    with _reader(bootstrap, kafka_config) as reader:
+    with Reader(bootstrap, kafka_config) as reader:
         starts = {place: landed.get(place) for place in reader.partitions(topics)}
         for message in reader.read(starts, until=None):
             record, _ = _decoded(message, topics)
@@ -196,10 +192,10 @@ def _from_topics(
 ) -> dict[tuple[str, str, int], Figures]:
     figures: dict[tuple[str, str, int], Figures] = defaultdict(dict)
     names = {topic.name for topic in topics}
-    with _reader(bootstrap, kafka_config) as reader:
+    with Reader(bootstrap, kafka_config) as reader:
         wanted = {place: end for place, end in ends.items() if place[0] in names}
         for message in reader.read(dict.fromkeys(wanted), until=wanted):
-            offset = message.offset()
+            offset = message.offset() or 0
             for table, parts, unit, amount in _rows_of(message, topics):
                 text = b"|".join([*parts, b"%d" % offset])
                 place = (table, str(message.topic()), int(message.partition() or 0))
@@ -220,7 +216,7 @@ Found = tuple[str, list[bytes], str, int]
 def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[Found]:
     """Which rows a record must have: table, digested parts, currency and amount. Written apart from landing on purpose."""
     record, value = _decoded(message, topics)
-    if isinstance(record, records.PaymentEvent) and _known(record.payment and record.payment.currency, record.postings):
+    if isinstance(record, records.PaymentEvent) and _known(_currency(record), record.postings):
         yield from _payment_event(record)
     elif isinstance(record, records.SettlementEvent) and _known(record.currency, record.postings):
         yield from _settlement_event(record)
@@ -230,14 +226,13 @@ def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[
     elif isinstance(record, records.PaymentCommand | records.ProviderResult | records.RoutingUpdate | records.Tenant):
         yield "payment_inputs", _input(record), "", 0
     elif not isinstance(record, records.ClockTick):
-        key = message.key() or b""
-        yield "landing_errors", [key.encode() if isinstance(key, str) else key, value], "", 0
+        yield "landing_errors", [message.key() or b"", value], "", 0
 
 
 def _payment_event(event: records.PaymentEvent) -> Iterator[Found]:
     payment = event.payment or records.PaymentObject()
     charge_id, refund_id = event.charge.id if event.charge else "", event.refund.id if event.refund else ""
-    currency = payment.currency or (event.charge.currency if event.charge else "")
+    currency = _currency(event)
     parts = _texts(
         event.event_id,
         event.tenant,
@@ -280,6 +275,12 @@ def _settlement_event(event: records.SettlementEvent) -> Iterator[Found]:
     yield from _legs(event.event_id, event.tenant, event.postings)
 
 
+def _currency(event: records.PaymentEvent) -> str:
+    """The payment's, or else that of whatever the event is about."""
+    about = (event.payment, event.charge, event.refund)
+    return next((one.currency for one in about if one is not None and one.currency), "")
+
+
 def _legs(event_id: str, tenant: str, postings: tuple[records.Posting, ...]) -> Iterator[Found]:
     for ordinal, leg in enumerate(postings):
         parts = _texts(event_id, tenant, leg.account, leg.amount_minor, ordinal, leg.currency)
@@ -303,72 +304,18 @@ def _texts(*parts: object) -> list[bytes]:
     return [str(part).encode() for part in parts]
 
 
-def _known(currency: str | None, postings: tuple[records.Posting, ...]) -> bool:
+def _known(currency: str, postings: tuple[records.Posting, ...]) -> bool:
     """Whether landing can book it: an event in an unknown currency is kept in landing_errors."""
     return (not currency or currency in EXPONENTS) and all(leg.currency in EXPONENTS for leg in postings)
 
 
 def _decoded(message: Message, topics: tuple[catalogue.Topic, ...]) -> tuple[records.Record | None, bytes]:
-    value = message.value()
-    raw = value.encode() if isinstance(value, str) else value
+    raw = message.value()
     expected = next(topic.records for topic in topics if topic.name == message.topic())
     try:
         return codec.decode(raw, expected=expected), raw or b""
     except DecodingError:
         return None, raw or b""
-
-
-class _reader:  # noqa: N801 - a context manager of this module's own
-    """Reads committed records of many partitions from given offsets."""
-
-    def __init__(self, bootstrap: str, kafka_config: Mapping[str, Any] | None) -> None:
-        settings = clients.consumer_config(bootstrap, f"clearline.verify.{uuid.uuid4().hex}", dict(kafka_config or {}))
-        self._consumer = Consumer(settings | {"enable.partition.eof": True})
-
-    def __enter__(self) -> _reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
-
-    def partitions(self, topics: tuple[catalogue.Topic, ...]) -> list[Place]:
-        """All partitions of these topics."""
-        found = self._consumer.list_topics(timeout=METADATA_TIMEOUT_S).topics
-        for topic in topics:
-            if topic.name not in found:
-                raise TopicMissing(f"topic {topic.name} does not exist")
-        return [(topic.name, number) for topic in topics for number in found[topic.name].partitions]
-
-    def read(self, starts: Mapping[Place, int | None], *, until: Mapping[Place, int] | None) -> Iterator[Message]:
-        """From these offsets (None: the first) to the end, or to before `until`, which names an offset behind a record."""
-        firsts = {}
-        for place, start in starts.items():
-            low, _ = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=METADATA_TIMEOUT_S)
-            firsts[place] = low if start is None else start
-        self._consumer.assign([TopicPartition(*place, first) for place, first in firsts.items()])
-        left = set(starts)
-        patience = time.monotonic() + PATIENCE_S
-        while left:
-            for message in self._consumer.consume(READ_AT_ONCE, POLL_S):
-                patience = time.monotonic() + PATIENCE_S
-                place = (str(message.topic()), int(message.partition() or 0))
-                error = message.error()
-                if error is not None:
-                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own naming
-                        raise KafkaException(error)
-                    if until is not None and place in left:
-                        raise RecordsMissing(
-                            f"{place[0]}/{place[1]} ends before {until[place]}, up to which it is landed"
-                        )
-                    left.discard(place)
-                    continue
-                offset = int(message.offset() or 0)
-                if until is None or offset < until[place]:
-                    yield message
-                if until is not None and offset >= until[place] - 1:
-                    left.discard(place)
-            if time.monotonic() > patience:
-                raise RecordsMissing(f"no record came for {PATIENCE_S:.0f} s; not read to the end: {sorted(left)}")
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ def serve(status: Status, port: int) -> int:
     """Answer on 127.0.0.1 from a thread of its own; returns the port. Raises `OSError` when it is in use."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        def do_GET(self) -> None:
             known = self.path == "/health"
             code = (
                 HTTPStatus.NOT_FOUND

@@ -29,13 +29,16 @@ _log = logging.getLogger("landing")
 _T = TypeVar("_T")
 
 
-class Stopped(Exception):  # noqa: N818 - an order, not a failure
+class Stopped(Exception):
     """The landing was told to stop amid a batch; whoever starts next completes it."""
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """What health tells. `state`: starting, landing, waiting (for Kafka or ClickHouse) or standing by (for another landing);
-    `errors`: records that went to landing_errors since the start; an operator looks at them, a restart would not help."""
+    """What health tells.
+
+    `state`: starting, landing, waiting (for Kafka or ClickHouse) or standing by (for another landing). `errors`: records
+    that went to landing_errors since the start; an operator looks at them, a restart would not help.
+    """
 
     state: str = "starting"
     trouble: str = ""
@@ -140,6 +143,7 @@ class Landing:
             return
         self._fault("claimed")
         self._complete(log, claim, batch.raws)  # 2, 3
+        self._source.landed()
         try:
             self._source.commit({place: after for place, (_, after) in batch.spans.items()})  # 4
         except KafkaException as error:

@@ -5,6 +5,8 @@ under the lock that makes the part visible, and it adds its rows only when the n
 compare-and-set, and every batch has one meaning for ever, whoever appends it.
 """
 
+# ruff: noqa: S608 - the names and numbers in these statements are our own
+
 from __future__ import annotations
 
 import time
@@ -97,15 +99,12 @@ class Log:
     def append(self, table: Table, seq: int, rows: Sequence[Row], *, token: int) -> None:
         """Append a batch's rows to a table, unless they are there."""
         settings = self._settings | {"insert_deduplication_token": f"{seq}:{token}"}
-        self._client.insert(table.append, table.encode(rows), settings=settings)
+        self._client.insert(table.append(seq), table.encode(rows), settings=settings)
 
     def held(self, claim: Claim, tables: Iterable[Table]) -> dict[str, int]:
         """How many rows of the batch each of these tables holds."""
-        counts = " UNION ALL ".join(
-            f"SELECT '{table.name}', count() FROM {table.name} WHERE {_within(claim, table.at)}"  # noqa: S608 - our own names
-            for table in tables
-        )
-        return {name: int(count) for name, count in self._rows(counts)} if counts else {}
+        found = self._rows(" UNION ALL ".join(table.held(claim.seq) for table in tables))
+        return {name: int(count) for name, count in found}
 
     def complete(self, claim: Claim, rows: Rows, *, fault: Any) -> None:
         """Append the batch to every table, the ranges last, and check each: the tables hold the batch, no more and no less.
@@ -122,7 +121,6 @@ class Log:
             tally = rows.tallies[place]
             ranges.append(
                 (
-                    claim.seq,
                     *place,
                     *span,
                     tally.records,
@@ -172,7 +170,7 @@ class Log:
     def _insert_claim(self, rows: Sequence[Row], *, token: str) -> None:
         names = ", ".join(CLAIMS.columns)
         sql = (
-            f"INSERT INTO {CLAIMS.name} ({names}) SELECT {names} FROM input('{CLAIMS.structure}') "  # noqa: S608 - our names
+            f"INSERT INTO {CLAIMS.name} ({names}) SELECT {names} FROM input('{CLAIMS.structure}') "
             f"{_CLAIM_IS_NEXT} FORMAT MsgPack"
         )
         settings = self._settings | {"insert_deduplication_token": token}
@@ -202,11 +200,3 @@ class Log:
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._client.rows(sql, settings=self._reading)
-
-
-def _within(claim: Claim, column: str) -> str:
-    """The condition that selects a claim's rows. Topic names come from the catalogue, the rest are numbers."""
-    return " OR ".join(
-        f"(_topic = '{place.topic}' AND _partition = {place.partition} AND {column} >= {first} AND {column} < {after})"
-        for place, (first, after) in claim.spans.items()
-    )

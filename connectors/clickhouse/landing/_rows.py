@@ -63,7 +63,7 @@ class Rows(msgspec.Struct, kw_only=True):
     errors: int = 0
 
 
-class UnlandableRecord(Exception):  # noqa: N818 - it is a finding about a record, not a failure of ours
+class UnlandableRecord(Exception):
     """A record was read and yet has no place in a table; `reason` as in landing_errors."""
 
     def __init__(self, reason: str, message: str) -> None:

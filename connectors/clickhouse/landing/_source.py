@@ -18,7 +18,9 @@ GROUP = "clearline.landing"
 BATCH_RECORDS_MAX = 10_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 QUEUE_KBYTES_MAX = 32 * 1024  # what librdkafka reads ahead while ClickHouse is busy
-BATCH_INTERVAL_S = 0.2  # under a steady trickle a batch is this long: small parts cost ClickHouse more than they carry
+BATCH_INTERVAL_S = 0.25  # at least; small parts cost ClickHouse more than they carry
+REST_PER_WORK = 2.0  # under a steady trickle, how much longer than the last landing took the next batch may gather
+BATCH_INTERVAL_MAX_S = 2.0
 QUIET_S = 5.0  # how long records without a row of their own (clock ticks) may wait for others
 POLL_S = 0.5
 REREAD_PATIENCE_S = 60.0
@@ -28,18 +30,21 @@ Raws = dict[Place, list[Raw]]
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Records and, per partition, the offsets they were taken from: [from, next). What has no record there (markers of
-    transactions, aborted records) never will have, so the spans of one batch after another tile."""
+    """Records and, per partition, the offsets they were taken from: [from, next).
+
+    What has no record there (markers of transactions, aborted records) never will have, so one batch's spans after
+    another's tile.
+    """
 
     raws: Raws
     spans: dict[Place, tuple[int, int]]
 
 
-_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001 - the client's own naming
+_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 _MISSING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - ditto
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - ditto
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
 }
 _TICK_IDS = frozenset(identity for identity, contract in contracts.by_id().items() if contract.record == "ClockTick")
 
@@ -67,7 +72,7 @@ class Source:
         }
         self._consumer = Consumer(self._config)
         self._positions: dict[Place, int] = {}
-        self._last_batch = 0.0
+        self._started = self._ended = 0.0  # of the last landing
 
     @property
     def places(self) -> frozenset[Place]:
@@ -115,7 +120,7 @@ class Source:
             now = time.monotonic()
             due = began + POLL_S
             if messages:
-                due = began + QUIET_S if ticks_only else max(self._last_batch + BATCH_INTERVAL_S, now)
+                due = began + QUIET_S if ticks_only else max(self._ended + self._interval_s(), now)
             found = self._poll(BATCH_RECORDS_MAX - len(messages), min(POLL_S, max(0.0, due - now)))
             for message in found:
                 size += len(message.value() or b"") + len(message.key() or b"")
@@ -124,8 +129,16 @@ class Source:
             if not found and time.monotonic() >= due:
                 break
         if messages:
-            self._last_batch = time.monotonic()
+            self._started = time.monotonic()
         return self._batch(messages)
+
+    def landed(self) -> None:
+        """The last batch is landed: what follows it closely may gather for a while."""
+        self._ended = time.monotonic()
+
+    def _interval_s(self) -> float:
+        worked_s = self._ended - self._started
+        return min(max(BATCH_INTERVAL_S, REST_PER_WORK * worked_s), BATCH_INTERVAL_MAX_S)
 
     def commit(self, positions: Mapping[Place, int]) -> None:
         """Tell Kafka how far landing is: for lag tools only, nobody reads it back."""
@@ -233,9 +246,9 @@ def _judge(message: Message) -> None:
 
 
 _PASSING = {
-    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - the client's own naming
-    KafkaError._TRANSPORT,  # noqa: SLF001 - ditto
-    KafkaError._TIMED_OUT,  # noqa: SLF001 - ditto
-    KafkaError._RESOLVE,  # noqa: SLF001 - ditto
-    KafkaError._PARTITION_EOF,  # noqa: SLF001 - ditto
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError._PARTITION_EOF,
 }

@@ -1,5 +1,7 @@
 """The tables that landing fills: their columns in the order of their rows, and the append that can be repeated."""
 
+# ruff: noqa: S608 - the names and numbers in these statements are our own
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ APPEND_SETTINGS: dict[str, Any] = {
     "async_insert": 0,  # the answer must mean that the rows are there
     "insert_deduplicate": 1,
     # One insert becomes one part, whatever its size: all of it is there, or nothing.
+    "max_threads": 1,
     "max_insert_threads": 1,
     "min_insert_block_size_rows": 100_000_000,
     "min_insert_block_size_bytes": 4 * 1024**3,
@@ -32,29 +35,32 @@ APPEND_SETTINGS: dict[str, Any] = {
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One table. `structure` lists names and wire types in row order; a row holds `at`, and `beyond` says up to where the
-    table is filled, per topic and partition: only rows with `at` not below it are added."""
+    """One table: `structure` lists names and wire types in row order, `seq` names the column that holds the batch's number."""
 
     name: str
     structure: str
-    at: str = "_offset"
-    beyond: str = "max(_offset) + 1"
+    seq: str = "_seq"
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names, in row order."""
         return tuple(column.split()[0] for column in self.structure.replace("(String, String)", "").split(", "))
 
-    @cached_property
-    def append(self) -> str:
-        """The conditional insert. It is safe to repeat at any later time, and only one at a time may differ from others."""
+    def append(self, seq: int) -> str:
+        """The insert of a batch's rows, on condition that none of the batch is there.
+
+        Repeated at any later time, it adds nothing; of two at the same time, their token lets one through.
+        """
         names = ", ".join(self.columns)
         return (
-            f"INSERT INTO {self.name} ({names}) SELECT {names} FROM input('{self.structure}') "  # noqa: S608 - our own names
-            f"WHERE {self.at} >= (SELECT mapFromArrays(groupArray(place), groupArray(filled)) FROM "
-            f"(SELECT concat(_topic, '/', toString(_partition)) AS place, {self.beyond} AS filled "
-            f"FROM {self.name} GROUP BY _topic, _partition))[concat(_topic, '/', toString(_partition))] FORMAT MsgPack"
+            f"INSERT INTO {self.name} ({names}, {self.seq}) SELECT {names}, toUInt64({seq}) "
+            f"FROM input('{self.structure}') WHERE (SELECT count() FROM {self.name} WHERE {self.seq} = {seq}) = 0 "
+            "FORMAT MsgPack"
         )
+
+    def held(self, seq: int) -> str:
+        """The query for how many rows of a batch the table holds."""
+        return f"SELECT '{self.name}', count() FROM {self.name} WHERE {self.seq} = {seq}"
 
     def encode(self, rows: Sequence[Row]) -> bytes:
         """The rows in ClickHouse's MsgPack format."""
@@ -78,11 +84,10 @@ CLAIMS = Table(
 RANGES = Table(
     name="landed_ranges",
     structure=(
-        "seq UInt64, _topic String, _partition Int32, from_offset Int64, next_offset Int64, records Int64, skipped Int64, "
+        "_topic String, _partition Int32, from_offset Int64, next_offset Int64, records Int64, skipped Int64, "
         "postings Int64, first_timestamp_ms Int64, last_timestamp_ms Int64, landed_ms Int64"
     ),
-    at="from_offset",
-    beyond="max(next_offset)",
+    seq="seq",
 )
 ERRORS = Table(
     name="landing_errors",

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS landed_ranges $on_cluster
     first_timestamp_ms Int64           COMMENT 'Timestamp of the first record, ms since the epoch, UTC; 0 when there is none',
     last_timestamp_ms  Int64           COMMENT 'Timestamp of the last record, ms since the epoch, UTC; 0 when there is none',
     landed_ms   Int64                  COMMENT 'When it was landed, ms since the epoch, UTC, by the writer''s clock',
+    INDEX by_seq seq TYPE minmax GRANULARITY 1,
     PROJECTION position (SELECT _topic, _partition, max(next_offset) GROUP BY _topic, _partition)
 )
 ENGINE = $engine
@@ -47,7 +48,8 @@ CREATE TABLE IF NOT EXISTS landing_errors $on_cluster
     _partition    Int32                  COMMENT 'Kafka partition',
     _offset       Int64                  COMMENT 'Kafka offset',
     _timestamp_ms Int64                  COMMENT 'Record timestamp, ms since the epoch, UTC',
-    PROJECTION landed (SELECT _topic, _partition, max(_offset) GROUP BY _topic, _partition)
+    _seq          UInt64                 COMMENT 'The batch that brought it: landing_claims.seq',
+    INDEX by_seq _seq TYPE minmax GRANULARITY 1
 )
 ENGINE = $engine
 ORDER BY (_topic, _partition, _offset)

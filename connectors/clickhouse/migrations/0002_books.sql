@@ -80,12 +80,12 @@ CREATE TABLE IF NOT EXISTS payment_events $on_cluster
     _partition    Int32                  COMMENT 'Kafka partition',
     _offset       Int64                  COMMENT 'Kafka offset',
     _timestamp_ms Int64                  COMMENT 'Record timestamp, ms since the epoch, UTC',
+    _seq          UInt64                 COMMENT 'The batch that brought it: landing_claims.seq',
 
-    INDEX by_offset _offset TYPE minmax GRANULARITY 1,
+    INDEX by_seq _seq TYPE minmax GRANULARITY 1,
     INDEX by_charge charge_id TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_refund refund_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    PROJECTION landed (SELECT _topic, _partition, max(_offset) GROUP BY _topic, _partition)
+    INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = $engine
 ORDER BY (tenant, payment_id, sequence)
@@ -116,10 +116,10 @@ CREATE TABLE IF NOT EXISTS ledger_entries $on_cluster
     _offset       Int64                  COMMENT 'Kafka offset of the event',
     _ordinal      Int32                  COMMENT 'Position among the event''s entries, from 0',
     _timestamp_ms Int64                  COMMENT 'Record timestamp, ms since the epoch, UTC',
+    _seq          UInt64                 COMMENT 'The batch that brought it: landing_claims.seq',
 
-    INDEX by_offset _offset TYPE minmax GRANULARITY 1,
-    INDEX by_payment payment_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    PROJECTION landed (SELECT _topic, _partition, max(_offset) GROUP BY _topic, _partition)
+    INDEX by_seq _seq TYPE minmax GRANULARITY 1,
+    INDEX by_payment payment_id TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = $engine
 ORDER BY (tenant, currency, account, occurred_ms, _topic, _partition, _offset, _ordinal)
@@ -178,11 +178,11 @@ CREATE TABLE IF NOT EXISTS settlement_events $on_cluster
     _partition    Int32                  COMMENT 'Kafka partition',
     _offset       Int64                  COMMENT 'Kafka offset',
     _timestamp_ms Int64                  COMMENT 'Record timestamp, ms since the epoch, UTC',
+    _seq          UInt64                 COMMENT 'The batch that brought it: landing_claims.seq',
 
-    INDEX by_offset _offset TYPE minmax GRANULARITY 1,
+    INDEX by_seq _seq TYPE minmax GRANULARITY 1,
     INDEX by_payment movement_payment_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    INDEX by_window window_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    PROJECTION landed (SELECT _topic, _partition, max(_offset) GROUP BY _topic, _partition)
+    INDEX by_window window_id TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = $engine
 ORDER BY (tenant, provider, currency, sequence)
@@ -226,11 +226,11 @@ CREATE TABLE IF NOT EXISTS payment_inputs $on_cluster
     _partition    Int32                  COMMENT 'Kafka partition',
     _offset       Int64                  COMMENT 'Kafka offset',
     _timestamp_ms Int64                  COMMENT 'Record timestamp: the time of the input, ms since the epoch, UTC',
+    _seq          UInt64                 COMMENT 'The batch that brought it: landing_claims.seq',
     at            DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(_timestamp_ms, 'UTC'),
 
-    INDEX by_offset _offset TYPE minmax GRANULARITY 1,
-    INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    PROJECTION landed (SELECT _topic, _partition, max(_offset) GROUP BY _topic, _partition)
+    INDEX by_seq _seq TYPE minmax GRANULARITY 1,
+    INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = $engine
 ORDER BY (tenant, payment_id, _partition, _offset)
@@ -256,10 +256,10 @@ CREATE TABLE IF NOT EXISTS rejections $on_cluster
     _partition    Int32                  COMMENT 'Kafka partition',
     _offset       Int64                  COMMENT 'Kafka offset',
     _timestamp_ms Int64                  COMMENT 'Record timestamp, ms since the epoch, UTC',
+    _seq          UInt64                 COMMENT 'The batch that brought it: landing_claims.seq',
     at            DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(_timestamp_ms, 'UTC'),
 
-    INDEX by_offset _offset TYPE minmax GRANULARITY 1,
-    PROJECTION landed (SELECT _topic, _partition, max(_offset) GROUP BY _topic, _partition)
+    INDEX by_seq _seq TYPE minmax GRANULARITY 1
 )
 ENGINE = $engine
 ORDER BY (tenant, source_topic, source_partition, source_offset, _partition, _offset)
