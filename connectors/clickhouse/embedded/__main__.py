@@ -94,7 +94,7 @@ async def _serve(engine: Engine, *, users: Users, host: str, port: int) -> None:
         auto_decompress=False,
         max_line_size=limits.HEADER_LINE_BYTES_MAX,
         access_log=None,
-        shutdown_timeout=limits.DRAIN_WAIT_S,
+        shutdown_timeout=limits.LEAVE_WAIT_S,
     )
     await runner.setup()
     stop = asyncio.Event()
@@ -113,10 +113,11 @@ async def _serve(engine: Engine, *, users: Users, host: str, port: int) -> None:
         )
         await stop.wait()
         _log.info("stopping")
+        await warehouse.drain()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()
-        await warehouse.close()
+    warehouse.close()
     _log.info("stopped")
 
 

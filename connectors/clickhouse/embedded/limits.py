@@ -40,3 +40,4 @@ ANSWER_CHUNKS_AHEAD: Final = 4  # chunks a query may run ahead of its client
 
 DRAIN_WAIT_S: Final = 3.0  # SIGTERM: how long what runs may still take; then it is killed
 CLOSE_WAIT_S: Final = 3.0  # and how long the engine may take to stop it
+LEAVE_WAIT_S: Final = 0.5  # and how long a client may take its last bytes

@@ -60,6 +60,7 @@ class Warehouse:
         self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._slots = asyncio.Semaphore(limits.CONCURRENT_QUERIES_MAX)
         self._queued = 0
+        self._draining = False
         self._spooled_bytes = 0
         self._sessions = Sessions(engine)
         self._works: set[asyncio.Future[None]] = set()
@@ -75,15 +76,28 @@ class Warehouse:
         app.cleanup_ctx.append(self._sweeping)
         return app
 
-    async def close(self) -> None:
-        """Kill what still runs, writes too; close sessions and threads. Raises WarehouseError when the engine does not let go."""
-        if self._works:
+    async def drain(self) -> None:
+        """Take no more queries, let those that run end for a while, and kill the rest, writes too.
+
+        Raises WarehouseError when the engine does not let go of one.
+        """
+        self._draining = True
+        if not await self._all_ended(limits.DRAIN_WAIT_S):
             await asyncio.to_thread(self._engine.kill_all)
-            _, running = await asyncio.wait(self._works, timeout=limits.CLOSE_WAIT_S)
-            if running:
+            if not await self._all_ended(limits.CLOSE_WAIT_S):
                 raise errors.WarehouseError(
-                    f"{len(running)} queries did not stop; leaving without them, which loses nothing acknowledged"
+                    f"{len(self._works)} queries did not stop; leaving without them, which loses nothing acknowledged"
                 )
+
+    async def _all_ended(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._works:
+                    await asyncio.wait(set(self._works))
+        return not self._works
+
+    def close(self) -> None:
+        """Close sessions and threads. Nothing runs any more."""
         self._sessions.close()
         self._threads.shutdown()
         self._health_thread.shutdown()
@@ -230,6 +244,8 @@ class Warehouse:
 
     async def _slot(self) -> None:
         """Wait for a thread, within limits. Raises TooBusyError."""
+        if self._draining:
+            raise errors.TooBusyError("The server is shutting down")
         if self._slots.locked() and self._queued >= limits.QUEUED_QUERIES_MAX:
             raise errors.TooBusyError(
                 f"Too many simultaneous queries. {limits.CONCURRENT_QUERIES_MAX} run and {self._queued} wait already"
