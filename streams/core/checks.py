@@ -163,16 +163,16 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             _refuse("invalid_field", "metadata", f"A metadata value has at most {METADATA_VALUE_CHARS_MAX} characters.")
 
 
-def _check_traceparent(traceparent: str) -> None:
+def _check_traceparent(traceparent: str, field: str) -> None:
     if traceparent and not _TRACEPARENT.fullmatch(traceparent):
-        _refuse("invalid_field", "traceparent", "traceparent must be W3C trace context, or empty.")
+        _refuse("invalid_field", field, "traceparent must be W3C trace context, or empty.")
 
 
 def _check_attribution(who: Attribution) -> None:
     if who.actor_kind == "unrecognized":
         _refuse("invalid_field", "attribution.actor_kind", "Every command says what kind of actor it comes from.")
     _check_key("attribution.idempotency_key", who.idempotency_key)
-    _check_traceparent(who.traceparent)
+    _check_traceparent(who.traceparent, "attribution.traceparent")
     if _are_plain(who.actor_id, who.on_behalf_of, who.reason, who.request_id, who.idempotency_key):
         return
     texts = (
@@ -204,7 +204,7 @@ def check_intent(intent: PaymentIntent) -> None:
     )
     _check_texts(texts)
     _check_metadata(intent.metadata)
-    _check_traceparent(intent.traceparent)
+    _check_traceparent(intent.traceparent, "traceparent")
     _check_cards((("intent_key", intent.intent_key), *((field, text) for field, text, _ in texts)))
     _check_cards(("metadata", text) for pair in intent.metadata.items() for text in pair)
 
@@ -273,7 +273,7 @@ def check_result(result: ProviderResult) -> None:
         _refuse("invalid_amount", "amount_minor", f"amount_minor must be 0 to {AMOUNT_MINOR_MAX} minor units.")
     if not 0 <= result.provider_fee_minor <= AMOUNT_MINOR_MAX:
         _refuse("invalid_amount", "provider_fee_minor", f"A fee must be 0 to {AMOUNT_MINOR_MAX} minor units.")
-    _check_traceparent(result.attribution.traceparent)
+    _check_traceparent(result.attribution.traceparent, "attribution.traceparent")
     _check_result_texts(result)
 
 

@@ -60,9 +60,11 @@ def payment_table() -> str:
 def refund_diagram() -> str:
     """States of a refund."""
     lines = ["    [*] --> pending: refund"]
-    for row in refunds.ROWS:
-        if row.event and row.to != row.source:
-            lines.append(f"    {row.source} --> {row.to}: {', '.join(row.outcomes)}")
+    lines += [
+        f"    {row.source} --> {row.to}: {', '.join(row.outcomes)}"
+        for row in refunds.ROWS
+        if row.event and row.to != row.source
+    ]
     lines += ["    succeeded --> [*]", "    failed --> [*]"]
     return "```mermaid\nstateDiagram-v2\n" + "\n".join(lines) + "\n```\n"
 
@@ -81,8 +83,7 @@ def refund_table() -> str:
 def late_table() -> str:
     """What a result means that nothing waits for."""
     lines = ["| attempt is | result | what happens |", "|---|---|---|"]
-    for row in late.ROWS:
-        lines.append(f"| {row.attempt} | {', '.join(row.results)} | {late.VERDICTS[row.verdict]} |")
+    lines += [f"| {row.attempt} | {', '.join(row.results)} | {late.VERDICTS[row.verdict]} |" for row in late.ROWS]
     lines.append(f"| any | everything else | {late.VERDICTS['contradiction']} |")
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from schemas.records import RoutingUpdate
 from tests.unit.core.world import World
 
-Situation = Callable[[World], None]
+Situation = Callable[[World], object]
 
 
 def _manual(world: World) -> None:
@@ -97,14 +97,14 @@ _stray_authorized = _then(_given_up, "authorized", request=0)
 
 SITUATIONS: dict[str, Situation] = {
     "none": lambda _: None,
-    "without a method": lambda world: world.create(confirm=False, payment_method="") and None,
-    "unconfirmed": lambda world: world.create(confirm=False) and None,
-    "authorising": lambda world: world.create() and None,
+    "without a method": lambda world: world.create(confirm=False, payment_method=""),
+    "unconfirmed": lambda world: world.create(confirm=False),
+    "authorising": World.create,
     "authorising, manual": _manual,
     "canceled while authorising": _canceling,
     "canceled while authorising, unknown": _then(_canceling, "unknown"),
-    "authorising, unknown": _then(lambda world: world.create() and None, "unknown"),
-    "authorising, held": _then(lambda world: world.create() and None, "integrity_failure"),
+    "authorising, unknown": _then(World.create, "unknown"),
+    "authorising, held": _then(World.create, "integrity_failure"),
     "in action": _in_action,
     "in action, being voided": _action_voiding,
     "in action, being voided, unknown": _then(_action_voiding, "unknown"),
@@ -117,20 +117,20 @@ SITUATIONS: dict[str, Situation] = {
     "capturing, unknown": _then(_capturing, "unknown"),
     "capturing, held": _then(_capturing, "integrity_failure"),
     "capture failed": _then(_capturing, "refused"),
-    "capturing automatically": _then(lambda world: world.create() and None, "authorized"),
+    "capturing automatically": _then(World.create, "authorized"),
     "partly captured": _then(_capturing, "captured"),
     "voiding": _voiding,
     "voiding, unknown": _then(_voiding, "unknown"),
     "voiding, held": _then(_voiding, "integrity_failure"),
     "void failed": _then(_voiding, "refused"),
     "voided": _then(_voiding, "voided"),
-    "canceled": lambda world: (world.create(confirm=False), world.send("cancel", "x1", of="k1")) and None,
+    "canceled": lambda world: (world.create(confirm=False), world.send("cancel", "x1", of="k1")),
     "captured": _captured,
     "second attempt": _second_attempt,
     "second attempt captured": _then(_second_attempt, "captured"),
     "given up": _given_up,
     "no route": _no_route,
-    "declined": _then(lambda world: world.create() and None, "declined"),
+    "declined": _then(World.create, "declined"),
     "stray capture going back": _stray_captured,
     "stray capture returned": _then(_stray_captured, "refunded"),
     "stray authorisation going back": _stray_authorized,
@@ -149,7 +149,7 @@ SITUATIONS: dict[str, Situation] = {
     "refunded in part": _then(_refunding, "refunded", provider_fee_minor=5),
     "refund failed": _then(_refunding, "refund_failed"),
     "refund failed after it was made": _then(_then(_refunding, "refunded"), "refund_failed"),
-    "refunded in full": lambda world: (_captured(world), world.send("refund", "r9", of="k1")) and None,
+    "refunded in full": lambda world: (_captured(world), world.send("refund", "r9", of="k1")),
 }
 
 

@@ -1,0 +1,270 @@
+"""Random lives of payments, after every step of which an auditor reads the books."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
+
+from schemas.records import ProviderOutcome, RoutingUpdate
+from streams.core import ids, keys, settle
+from streams.core.idempotency import REPLIES_KEPT_MS
+from streams.core.settlement import totals
+from streams.core.state import Flow, Window, decode
+from tests.unit.core.books import audit
+from tests.unit.core.world import TENANT, World
+
+RUN = settings(derandomize=True, deadline=None, max_examples=60, stateful_step_count=40, database=None)
+
+PAYMENTS = ("a", "b", "c")
+OUTCOMES = st.sampled_from(ProviderOutcome.__args__)
+DEFINITE_NO = {"declined", "refused"}
+AMOUNTS = st.sampled_from((None, 1, 300, 700, 999, 1000, 1001))
+
+
+class Lives(RuleBasedStateMachine):
+    """Commands, results in any order, repeated and contradicting each other, time and routing, on three payments."""
+
+    def __init__(self):
+        super().__init__()
+        self.world = World()
+        self.settlement = World(settle, topic="settlement.inputs")
+        self.settlement.put(self.world.inputs[0].message)
+        self.said_no: set[str] = set()
+        self.settled = 0
+
+    def _heard(self, decision):
+        for request in decision.requests:
+            if request.operation == "authorize":
+                earlier = [
+                    one
+                    for one in self.world.requests
+                    if one.operation == "authorize"
+                    and one.payment_id == request.payment_id
+                    and one.request_id != request.request_id
+                ]
+                unresolved = {one.request_id for one in earlier} - self.said_no
+                assert not unresolved, "another provider was asked while an attempt was not known to have failed (P3)"
+        for movement in decision.movements:
+            self.settlement.put(movement)
+
+    @rule(
+        name=st.sampled_from(PAYMENTS),
+        manual=st.booleans(),
+        confirm=st.booleans(),
+        method=st.sampled_from(("pm_card_visa", "")),
+    )
+    def create(self, name, manual, confirm, method):
+        self._heard(
+            self.world.create(
+                name, confirm=confirm, capture_method="manual" if manual else "automatic", payment_method=method
+            )
+        )
+
+    @rule(
+        name=st.sampled_from(PAYMENTS),
+        kind=st.sampled_from(("confirm", "capture", "cancel", "refund")),
+        key=st.integers(0, 5),
+        amount=AMOUNTS,
+    )
+    def command(self, name, kind, key, amount):
+        self._heard(
+            self.world.send(
+                kind,
+                f"{kind} {key}",
+                of=name,
+                amount_minor=amount if kind in {"capture", "refund"} else None,
+                payment_method="pm_card_visa" if kind == "confirm" else "",
+            )
+        )
+
+    @precondition(lambda self: self.world.requests)
+    @rule(
+        data=st.data(),
+        outcome=OUTCOMES,
+        soft=st.booleans(),
+        fee=st.sampled_from((0, 7)),
+        wrong=st.sampled_from((None, None, None, 1, 5000)),
+    )
+    def answer(self, data, outcome, soft, fee, wrong):
+        request = data.draw(
+            st.sampled_from(self.world.requests[-4:] if data.draw(st.booleans()) else self.world.requests)
+        )
+        fields = {"decline_kind": "soft" if soft else "hard", "provider_fee_minor": fee}
+        if wrong is not None:
+            fields["amount_minor"] = wrong
+        if outcome in DEFINITE_NO and request.operation == "authorize":
+            self.said_no.add(request.request_id)
+        if outcome == "voided" and request.operation == "void":
+            self.said_no.add(ids.request_id(request.object_id, "authorize", 1))
+        self._heard(self.world.answer(request, outcome, **fields))
+
+    @precondition(lambda self: self.world.requests)
+    @rule(good=st.booleans())
+    def answer_well(self, good):
+        """The newest request gets the answer that it hopes for, so that lives get somewhere."""
+        request = self.world.requests[-1]
+        hoped = {
+            "authorize": "captured" if request.capture else "authorized",
+            "capture": "captured",
+            "void": "voided",
+            "refund": "refunded" if good else "refund_pending",
+        }[request.operation]
+        if hoped == "voided":
+            self.said_no.add(ids.request_id(request.object_id, "authorize", 1))
+        self._heard(self.world.answer(request, hoped, provider_fee_minor=3))
+
+    @rule()
+    def repeat_the_last_input(self):
+        """The same command or result at once again has no second effect."""
+        message = self.world.inputs[-1].message
+        before = dict(self.world.view.data)
+        decision = self.world.put(message)
+        assert not decision.events
+        assert not decision.requests
+        assert not decision.movements
+        assert self.world.view.data == before
+
+    @rule(provider=st.sampled_from(("northpay", "southpay")), healthy=st.booleans())
+    def health(self, provider, healthy):
+        self._heard(self.world.put(RoutingUpdate(kind="health", provider=provider, healthy=healthy)))
+
+    @rule(days=st.sampled_from((0, 1, 31)))
+    def time(self, days):
+        self.world.tick(self.world.time_ms + 1 + days * 86_400_000)
+        self.settlement.tick(self.world.time_ms)
+
+    @invariant()
+    def books_are_right(self):
+        audit(self.world)
+
+    @invariant()
+    def windows_sum_to_the_ledger(self):
+        """P6 after every step: per provider, what windows hold is what moved."""
+        moved: dict[str, int] = {}
+        for movement in self.world.movements:
+            moved[movement.provider] = moved.get(movement.provider, 0) + movement.amount_minor
+        closed: dict[str, int] = {}
+        for event in self.settlement.events:
+            if event.type == "settlement_window.closed":
+                closed[event.provider] = closed.get(event.provider, 0) + event.totals.net_minor
+        for provider, amount_minor in moved.items():
+            view = self.settlement.view
+            value = view.get(keys.flow(TENANT, provider, "EUR"))
+            assert value is not None
+            flow = decode(Flow, value)
+            open_minor = sum(
+                totals(decode(Window, window)).net_minor
+                for _, window in view.range(keys.windows(TENANT, provider, "EUR"))
+            )
+            assert flow.net_minor == amount_minor == closed.get(provider, 0) + open_minor
+
+    def teardown(self):
+        """P4: folding the inputs again gives the same decisions and the same state, byte for byte."""
+        again = World(configured=False)
+        for entry, decision in zip(self.world.inputs, self.world.decisions, strict=True):
+            again.time_ms = entry.time_ms
+            repeated = again.put(entry.message)
+            assert repeated.writes == decision.writes
+            assert repeated.events == decision.events
+            assert repeated.requests == decision.requests
+            assert repeated.replies == decision.replies
+            assert repeated.movements == decision.movements
+        assert again.view.data == self.world.view.data
+
+
+TestLives = Lives.TestCase
+TestLives.settings = RUN
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("command"), st.sampled_from(("confirm", "capture", "cancel", "refund")), AMOUNTS),
+        st.tuples(st.just("answer"), OUTCOMES, st.integers(0, 3)),
+        st.tuples(st.just("hoped"), st.none(), st.none()),
+    ),
+    max_size=8,
+)
+
+
+def _live(world: World, name: str, steps, at: int):
+    """Step number `at` of a payment's life; the first is its creation."""
+    mine = [one for one in world.requests if one.payment_id == ids.payment_id(TENANT, name)]
+    if at == 0:
+        return world.create(name, capture_method="manual" if len(steps) % 2 else "automatic")
+    what, first, second = steps[at - 1]
+    if what == "command":
+        amount = second if first in {"capture", "refund"} else None
+        return world.send(first, f"{first} {at}", of=name, amount_minor=amount, correlation_id=f"{name} {at}")
+    if what == "hoped":
+        request = mine[-1]
+        hoped = {"authorize": "captured" if request.capture else "authorized", "capture": "captured", "void": "voided"}
+        return world.answer(request, hoped.get(request.operation, "refunded"))
+    return world.answer(mine[second % len(mine)], first)
+
+
+def _without_cause(records):
+    """Records without what tells their place in the log, which is all that may differ."""
+    place = {"event_id", "previous_event_id", "movement_id", "cause_offset", "ordinal", "correlation_id"}
+    return [
+        replace(
+            record,
+            **{
+                field: 0 if field in {"cause_offset", "ordinal"} else ""
+                for field in place & set(record.__struct_fields__)
+            },
+        )
+        for record in records
+    ]
+
+
+@settings(derandomize=True, deadline=None, max_examples=60, database=None)
+@given(lives=st.tuples(_STEPS, _STEPS), order=st.randoms(use_true_random=False))
+def test_permuting_independent_payments_changes_nothing(lives, order):
+    """However the inputs of two payments are interleaved, each payment says and asks the same."""
+    apart = World()
+    turns = []
+    for name, steps in zip("ab", lives, strict=True):
+        for at in range(len(steps) + 1):
+            _live(apart, name, steps, at)
+            turns.append(name)
+    order.shuffle(turns)
+    mixed = World()
+    done = {"a": 0, "b": 0}
+    for name in turns:
+        _live(mixed, name, lives["ab".index(name)], done[name])
+        done[name] += 1
+    for name in "ab":
+        payment_id = ids.payment_id(TENANT, name)
+        for what in ("events", "requests", "movements"):
+            one, other = (
+                _without_cause([record for record in getattr(world, what) if record.payment_id == payment_id])
+                for world in (apart, mixed)
+            )
+            assert one == other
+
+
+def test_the_machine_reaches_what_it_is_for():
+    """A check of the check: its rules lead to captures, refunds, failovers, conflicts and closed windows."""
+    machine = Lives()
+    machine.create(name="a", manual=False, confirm=True, method="pm_card_visa")
+    request = machine.world.requests[0]
+    machine.said_no.add(request.request_id)
+    machine._heard(machine.world.answer(request, "refused"))
+    machine.answer_well(good=True)
+    machine.command(name="a", kind="refund", key=1, amount=300)
+    machine.answer_well(good=True)
+    machine._heard(machine.world.answer(request, "captured"))
+    machine.time(days=31)
+    machine.books_are_right()
+    machine.windows_sum_to_the_ledger()
+    machine.teardown()
+    types = {event.type for event in machine.world.events} | {event.type for event in machine.settlement.events}
+    assert types >= {
+        "charge.failed",
+        "payment_intent.succeeded",
+        "refund.updated",
+        "charge.conflict",
+        "settlement_window.closed",
+    }
+    assert REPLIES_KEPT_MS < 31 * 86_400_000
