@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from infra.kafka._ports import free_ports  # a dead port in the kernel's own range could connect to itself
 from schemas import codec
 from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED
 from schemas.clients import consumer_config, transactional_config
@@ -38,12 +38,6 @@ def make_topics(bootstrap: str) -> None:
     made = admin.create_topics([NewTopic(topic.name, PARTITIONS, 1, config=topic.config()) for topic in topics])
     for future in made.values():
         future.result(DEADLINE_S)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:
@@ -93,7 +87,7 @@ class World:
     """One test's simulator address, log directory and gateway settings, on a broker."""
 
     def __init__(self, bootstrap: str, directory: Path, *, run: str | None = None, port: int | None = None) -> None:
-        self.bootstrap, self.directory, self.port = bootstrap, directory, port or free_port()
+        self.bootstrap, self.directory, self.port = bootstrap, directory, port or free_ports(1)[0]
         self.run = run or uuid.uuid4().hex[:8]
 
     def again(self) -> World:

@@ -24,8 +24,6 @@ PENDING_MAX = 10_000
 """Requests parked in `gateway.pending` beyond which the consumer is paused too, about 5 KB of memory each."""
 SPAN_PAUSED_AT = 8_192
 """Offsets that a partition may run ahead of its oldest open request before it is paused; well within the window's reach."""
-STALLED_AFTER_S = 3.0
-"""A provider whose oldest waiting request waits longer is stalled: what comes for it is parked, so that it can't fill the window."""
 BATCH_MAX = 500
 
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -44,7 +42,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     `timeout_s` bounds one call. A request is (re)sent until `deadline_s` after it was made and at most `sends_max` times by one
     process; from then on inquiries close its key. `inquiry_first_s` and `inquiry_longest_s` shape the back-off. After
-    `session_timeout_s` of silence the group gives this gateway's partitions to another.
+    `session_timeout_s` of silence the group gives this gateway's partitions to another. A
+    provider whose oldest waiting request waits longer than `stalled_after_s` is stalled: what comes for it is parked at once, so that it can't
+    fill the window.
     """
 
     timeout_s: _Positive = 10.0
@@ -56,6 +56,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     calls_max: _Count = 256
     inquiries_per_provider_max: _Count = 16
     session_timeout_s: Annotated[int, msgspec.Meta(ge=6, le=300)] = 15
+    stalled_after_s: _Positive = 3.0
     group: str = GROUP
 
 

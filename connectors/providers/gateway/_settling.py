@@ -16,7 +16,7 @@ import msgspec
 
 from connectors.providers.base import NotFound, Operation, Outcome, OutcomeKind, Provider
 from connectors.providers.gateway._schedule import delay_s
-from connectors.providers.gateway._settings import STALLED_AFTER_S, GatewaySettings
+from connectors.providers.gateway._settings import GatewaySettings
 
 NEVER_CARRIED_OUT = Outcome(
     kind=OutcomeKind.REFUSED,
@@ -30,6 +30,7 @@ class Ports:
 
     def __init__(self, provider: Provider, settings: GatewaySettings, calls: asyncio.Semaphore) -> None:
         self._provider, self._timeout_s, self._all_calls = provider, settings.timeout_s, calls
+        self._stalled_after_s = settings.stalled_after_s
         self._calls = asyncio.Semaphore(settings.calls_per_provider_max)
         # Inquiries have places of their own: thousands about a provider that is down keep none from those that are up.
         self._inquiries = asyncio.Semaphore(settings.inquiries_per_provider_max)
@@ -39,7 +40,7 @@ class Ports:
 
     def stalled(self) -> bool:
         """Whether requests wait so long for this provider that more of them shouldn't fill the window."""
-        return bool(self._waiting_since) and time.monotonic() - self._waiting_since[0] > STALLED_AFTER_S
+        return bool(self._waiting_since) and time.monotonic() - self._waiting_since[0] > self._stalled_after_s
 
     async def perform(self, operation: Operation) -> Outcome:
         """`Provider.perform` when a place is free."""

@@ -1,0 +1,191 @@
+"""Lanes over a real simulator: order within a payment, none between payments, and what is parked when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from connectors.providers.gateway import _translation
+from connectors.providers.gateway._items import Item, Pending, Place, Reading
+from connectors.providers.gateway._lanes import Lanes
+from connectors.providers.gateway._settings import GatewaySettings
+from connectors.providers.gateway._settling import Ports
+from connectors.providers.gateway._translation import Asked
+from schemas import codec
+from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS
+from schemas.records import ProviderRequest, ProviderResult
+from tests.unit.providers._world import client_of, simulated_world
+
+DEADLINE_S = 60.0
+PLACE = Place(partition=3, assignment=1)
+HELD = GatewaySettings(timeout_s=3_600.0)
+"""Calls that are held stay held for the whole test."""
+QUICK = GatewaySettings(timeout_s=5.0, inquiry_first_s=0.01, inquiry_longest_s=0.05)
+
+
+class Emitted:
+    """What lanes emitted, in order."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.failures: list[BaseException] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, item: Item) -> None:
+        self.items.append(item)
+        self._more.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self._more.clear()
+                await self._more.wait()
+
+    def told(self) -> list[tuple[str, str]]:
+        """Request and outcome of every result."""
+        values = [
+            record.value for item in self.items for record in item.records if record.topic == PAYMENTS_INPUTS.name
+        ]
+        results = [codec.decode(value, expected=(ProviderResult,)) for value in values]
+        return [(result.request_id, result.outcome) for result in results]
+
+    def parked(self) -> list[str]:
+        """Requests put among the pending ones, in order."""
+        records = [record for item in self.items for record in item.records if record.topic == GATEWAY_PENDING.name]
+        return [record.key.decode() for record in records if record.value is not None]
+
+    def resolved(self) -> list[str]:
+        """Requests taken from the pending ones."""
+        records = [record for item in self.items for record in item.records if record.topic == GATEWAY_PENDING.name]
+        return [record.key.decode() for record in records if record.value is None]
+
+    def done_offsets(self) -> list[int]:
+        """Offsets marked done, in order."""
+        return [item.place.offset for item in self.items if item.marks_done]
+
+
+@asynccontextmanager
+async def lanes_over(directory: Path, settings: GatewaySettings = QUICK) -> AsyncIterator[tuple[Lanes, Emitted]]:
+    """Lanes over one simulated provider; a failure of theirs fails the test."""
+    emitted = Emitted()
+    async with simulated_world(directory) as world, client_of(world.url()) as provider:
+        ports = {"northpay": Ports(provider, settings, asyncio.Semaphore(settings.calls_max))}
+        lanes = Lanes(ports, settings, emit=emitted, fail=emitted.failures.append)
+        try:
+            yield lanes, emitted
+        finally:
+            await lanes.aclose()
+    assert emitted.failures == []
+
+
+def _asked(name: str, *, payment: str | None = None, method: str = "pm_card_visa", provider: str = "northpay") -> Asked:
+    request = ProviderRequest(
+        request_id=name,
+        tenant="acme",
+        payment_id=payment or f"pi_{name}",
+        provider=provider,
+        operation="authorize",
+        amount_minor=1_000,
+        currency="USD",
+        payment_method=method,
+        capture=True,
+        requested_ms=_translation.now_ms(),
+    )
+    key = f"{request.tenant}/{request.payment_id}".encode()
+    return _translation.read(key=key, value=codec.encode(request), timestamp_ms=0)
+
+
+def _readings(*asked: Asked, first_offset: int = 10) -> list[Reading]:
+    return [Reading(asked=one, place=PLACE, offset=first_offset + index) for index, one in enumerate(asked)]
+
+
+async def test_requests_of_one_payment_are_settled_in_order(tmp_path):
+    """A slow request holds up the next one of its payment."""
+    async with lanes_over(tmp_path) as (lanes, emitted):
+        lanes.accept(_readings(_asked("a1", payment="pi_a", method="pm_test_slow"), _asked("a2", payment="pi_a")))
+        await emitted.until(lambda: len(emitted.items) == 2)
+        assert emitted.told() == [("a1", "captured"), ("a2", "captured")]
+        assert emitted.done_offsets() == [10, 11]
+        assert (emitted.parked(), lanes.pending) == ([], 0)
+
+
+async def test_payments_do_not_wait_for_each_other(tmp_path):
+    """While one payment's call is held, another's is settled."""
+    async with lanes_over(tmp_path, HELD) as (lanes, emitted):
+        held = _asked("a1", payment="pi_a", method="pm_test_timeout")
+        lanes.accept(_readings(held, _asked("a2", payment="pi_a"), _asked("b1")))
+        await emitted.until(lambda: len(emitted.items) == 1)
+        assert (emitted.told(), emitted.done_offsets()) == ([("b1", "captured")], [12])
+        assert lanes.calling == 1
+
+
+async def test_an_unknown_outcome_is_told_once_and_parks_its_lane(tmp_path):
+    """Unknown is told with the parking; what waits behind is parked too; then each gets its result and its tombstone, in order."""
+    async with lanes_over(tmp_path) as (lanes, emitted):
+        lost = _asked("a1", payment="pi_a", method="pm_test_dropAfterCharge")
+        lanes.accept(_readings(lost, _asked("a2", payment="pi_a")))
+        await emitted.until(lambda: lanes.pending == 2)
+        lanes.accept(_readings(_asked("a3", payment="pi_a"), first_offset=20))
+        await emitted.until(lambda: len(emitted.resolved()) == 3)
+        assert emitted.told() == [("a1", "unknown"), ("a1", "captured"), ("a2", "captured"), ("a3", "captured")]
+        assert emitted.parked() == ["a1", "a2", "a3"]
+        assert emitted.resolved() == ["a1", "a2", "a3"]
+        assert (emitted.done_offsets(), lanes.pending) == ([10, 11, 20], 0)
+
+
+async def test_what_comes_for_a_stalled_provider_is_parked(tmp_path):
+    """When the oldest waits too long for a place, later requests leave the window; the ones before stay in it."""
+    settings = msgspec.structs.replace(HELD, calls_per_provider_max=1, stalled_after_s=0.05)
+    async with lanes_over(tmp_path, settings) as (lanes, emitted):
+        lanes.accept(_readings(_asked("a", method="pm_test_timeout"), _asked("b")))
+        await asyncio.sleep(0.2)  # longer than what counts as stalled
+        lanes.accept(_readings(_asked("c"), first_offset=20))
+        assert (emitted.parked(), emitted.done_offsets(), lanes.pending) == (["c"], [20], 1)
+
+
+async def test_pending_requests_are_inquired_before_they_are_sent(tmp_path):
+    """A request found pending after a restart may have been sent already: it is looked for first, in the order of offsets."""
+    async with lanes_over(tmp_path) as (lanes, emitted):
+        pendings = [
+            Pending(asked=_asked(name, payment="pi_a"), place=PLACE, offset=offset, reported=True)
+            for name, offset in (("a2", 6), ("a1", 5))
+        ]
+        lanes.restore(pendings)
+        await emitted.until(lambda: len(emitted.told()) == 2)
+        results = [record for item in emitted.items for record in item.records if record.topic == PAYMENTS_INPUTS.name]
+        told = [codec.decode(record.value, expected=(ProviderResult,)) for record in results]
+        assert [(one.request_id, one.outcome, one.inquiries) for one in told] == [
+            ("a1", "captured", 1),
+            ("a2", "captured", 1),
+        ]
+        assert (emitted.done_offsets(), lanes.pending) == ([], 0)
+
+
+async def test_dropped_partitions_are_silent(tmp_path):
+    """After its partition went to another gateway, nothing more is told of a request; other partitions go on."""
+    async with lanes_over(tmp_path) as (lanes, emitted):
+        elsewhere = Reading(asked=_asked("b"), place=Place(partition=4, assignment=1), offset=1)
+        lanes.accept([*_readings(_asked("a", method="pm_test_timeout"), _asked("p", method="pm_test_dropAfterCharge"))])
+        await emitted.until(lambda: lanes.pending == 1)
+        lanes.drop([3])
+        count = len(emitted.items)
+        assert (lanes.pending, lanes.calling) == (0, 0)
+        lanes.accept([elsewhere])
+        await emitted.until(lambda: len(emitted.items) > count)
+        assert emitted.told()[1:] == [("b", "captured")]
+
+
+async def test_a_stopping_gateway_starts_nothing_new(tmp_path):
+    """Told to stop, a lane ends the call it is at and leaves the rest to the successor."""
+    async with lanes_over(tmp_path) as (lanes, emitted):
+        lanes.accept(_readings(_asked("a1", payment="pi_a", method="pm_test_slow"), _asked("a2", payment="pi_a")))
+        await asyncio.sleep(0)
+        lanes.stopping = True
+        await emitted.until(lambda: len(emitted.items) == 1)
+        await asyncio.sleep(0.1)  # a lane that went on would have told of the next by now
+        assert lanes.calling == 0
+        assert emitted.told() == [("a1", "captured")]

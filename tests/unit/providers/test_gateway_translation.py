@@ -1,0 +1,119 @@
+"""Requests to operations and outcomes to results, nothing lost on the way."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from connectors.providers.base import DeclineKind, OperationKind, Outcome, OutcomeKind
+from connectors.providers.errors import UntranslatableRequest
+from connectors.providers.gateway._translation import operation_of, read, rejection, result
+from schemas import codec
+from schemas.errors import NotAvro, WrongRecord
+from schemas.records import Attribution, ClockTick, ProviderRequest, ProviderResult, Rejection
+
+REQUEST = ProviderRequest(
+    request_id="rq_1",
+    tenant="acme",
+    payment_id="pi_1",
+    object_id="ch_1",
+    attempt=1,
+    provider="northpay",
+    operation="authorize",
+    amount_minor=1_000,
+    currency="USD",
+    payment_method="pm_card_visa",
+    capture=True,
+    requested_ms=1_700_000_000_000,
+    attribution=Attribution(
+        actor_kind="api_key", actor_id="key_1", request_id="req_1", idempotency_key="k", traceparent="00-ab-cd-01"
+    ),
+)
+
+
+def _with(**changes):
+    return msgspec.structs.replace(REQUEST, **changes)
+
+
+def test_an_authorisation_carries_everything_a_provider_compares():
+    """The request id is the idempotency key; tenant and payment are the provider's reference."""
+    operation = operation_of(REQUEST)
+    assert (operation.kind, operation.idempotency_key) == (OperationKind.AUTHORIZE, "rq_1")
+    assert (operation.payment_reference, operation.amount_minor, operation.currency) == ("acme/pi_1", 1_000, "USD")
+    assert (operation.payment_method, operation.capture, operation.charge_reference) == ("pm_card_visa", True, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"operation": "unrecognized"}, "invalid_field"),
+        ({"request_id": ""}, "invalid_field"),
+        ({"request_id": "r" * 256}, "invalid_field"),
+        ({"request_id": "a\nb"}, "invalid_field"),
+        ({"amount_minor": 0}, "invalid_amount"),
+        ({"amount_minor": -1}, "invalid_amount"),
+        ({"operation": "capture"}, "invalid_field"),
+        ({"operation": "refund", "provider_reference": "ch_x", "amount_minor": 0}, "invalid_amount"),
+    ],
+)
+def test_what_no_provider_can_be_asked_is_untranslatable(changes, code):
+    """Such a request is rejected with a reason of the contract's, not retried for ever."""
+    with pytest.raises(UntranslatableRequest) as raised:
+        operation_of(_with(**changes))
+    assert raised.value.code == code
+
+
+def test_a_void_needs_no_amount():
+    """A void releases whatever was authorised."""
+    assert operation_of(_with(operation="void", amount_minor=0, provider_reference="ch_x")).kind is OperationKind.VOID
+
+
+def test_a_request_is_as_old_as_the_later_of_its_two_times():
+    """Replayed old inputs and clocks that differ don't make a fresh request old."""
+    value, key = codec.encode(REQUEST), b"acme/pi_1"
+    assert read(key=key, value=value, timestamp_ms=REQUEST.requested_ms + 5).made_ms == REQUEST.requested_ms + 5
+    assert read(key=key, value=value, timestamp_ms=0).made_ms == REQUEST.requested_ms
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        (b"acme/pi_2", codec.encode(REQUEST), UntranslatableRequest),
+        (None, codec.encode(REQUEST), UntranslatableRequest),
+        (b"acme/pi_1", b"plain", NotAvro),
+        (b"acme/pi_1", None, NotAvro),
+        (b"acme/pi_1", codec.encode(ClockTick()), WrongRecord),
+    ],
+)
+def test_unreadable_records_become_rejections_with_their_bytes(key, value, error):
+    """Whatever is wrong with a record, its rejection names the reason and holds its bytes."""
+    with pytest.raises(error) as raised:
+        read(key=key, value=value, timestamp_ms=0)
+    encoded = rejection(raised.value, topic="t", partition=2, offset=9, timestamp_ms=5, key=key, value=value)
+    found = codec.decode(encoded, expected=(Rejection,))
+    assert (found.source_topic, found.source_partition, found.source_offset) == ("t", 2, 9)
+    assert (found.key, found.value, found.component) == (key, value, "gateway")
+    assert found.reason not in ("", "unrecognized")
+    assert found.message
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+def test_every_outcome_has_its_word_in_the_contract(kind):
+    """Each kind of outcome survives the way through the record."""
+    outcome = Outcome(
+        kind=kind,
+        reference="np_1",
+        amount_minor=1_000,
+        currency="USD",
+        fee_minor=39,
+        code="some_code",
+        message="words",
+        decline_kind=DeclineKind.SOFT,
+        action_url="/somewhere",
+    )
+    found = codec.decode(result(REQUEST, outcome, inquiries=4), expected=(ProviderResult,))
+    assert (found.outcome, found.provider_reference, found.amount_minor) == (kind.value, "np_1", 1_000)
+    assert (found.provider_fee_minor, found.decline_code, found.decline_kind) == (39, "some_code", "soft")
+    assert (found.request_id, found.object_id, found.inquiries, found.action_url) == ("rq_1", "ch_1", 4, "/somewhere")
+    assert (found.attribution.actor_kind, found.attribution.actor_id) == ("provider", "northpay")
+    assert (found.attribution.request_id, found.attribution.traceparent) == ("req_1", "00-ab-cd-01")
