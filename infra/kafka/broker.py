@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.kafka import _ports
+from infra.kafka import _jars, _ports, _startup
 from infra.kafka._node import DEFAULT_HEAP_MB, Node, new_cluster_id
 from infra.kafka._readiness import DEFAULT_DEADLINE_S, wait_until_serving
-from infra.kafka.errors import PortInUse
+from infra.kafka.errors import KafkaError, PortInUse
 
-__all__ = ["Broker"]
+__all__ = ["Broker", "prepare_quick_starts"]
 
 PORT_TRIES = 5
+
+
+def prepare_quick_starts() -> None:
+    """Fetches the jars and makes, once per user, the cache that halves the start of `quick` brokers (some 15 s).
+
+    Raises JarsUnavailable. A cache that cannot be made is done without.
+    """
+
+    def train(directory: Path, option: str) -> None:
+        with contextlib.suppress(KafkaError), Broker(directory, quick=True, jvm_options=[option]):
+            pass  # started, serving, and stopped in order, which is when Java writes the cache
+
+    _startup.ensure_cache(_jars.ensure_jars(), train)
 
 
 class Broker:
@@ -37,8 +50,17 @@ class Broker:
         settings: Mapping[str, str] | None = None,
         java: Path | None = None,
         jars_dir: Path | None = None,
+        jvm_options: Sequence[str] = (),
     ) -> None:
-        self._node = Node(Path(data_dir), heap_mb=heap_mb, quick=quick, settings=settings, java=java, jars_dir=jars_dir)
+        self._node = Node(
+            Path(data_dir),
+            heap_mb=heap_mb,
+            quick=quick,
+            settings=settings,
+            java=java,
+            jars_dir=jars_dir,
+            jvm_options=jvm_options,
+        )
         self._asked = (port, controller_port)
         self._ports: tuple[int, int] | None = None
 

@@ -24,6 +24,7 @@ from infra.kafka import (
     KafkaError,
     PortInUse,
     _jars,
+    _startup,
 )
 from infra.kafka._node import LAUNCHER, new_cluster_id
 
@@ -164,3 +165,25 @@ def test_the_lock_probe_does_not_hold(tmp_path, start):
         start("exit 1")
     with Path(lock).open("r+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_the_startup_cache_is_made_once_and_only_whole(tmp_path):
+    """The cache appears when its training wrote it, is not made twice, and a training that fails leaves nothing."""
+    target = _startup.cache_file(tmp_path)
+    assert target is not None, "the locked Java makes such caches"
+    trained: list[str] = []
+
+    def fail(directory: Path, option: str) -> None:
+        trained.append(option)
+
+    def write(directory: Path, option: str) -> None:
+        trained.append(option)
+        Path(option.partition("=")[2]).write_bytes(b"cache")
+
+    _startup.ensure_cache(tmp_path, fail)
+    assert not target.exists()
+    _startup.ensure_cache(tmp_path, write)
+    _startup.ensure_cache(tmp_path, write)
+    assert target.read_bytes() == b"cache"
+    assert len(trained) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["startup.lock", target.name])
