@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -207,11 +207,7 @@ class Pump:
         self._items = [item for item in self._items if self._still_ours(item.place)]
         if not self._items:
             return
-        batch: list[Item] = []
-        later: list[Item] = []
-        for item in self._items:
-            fits = not item.marks_done or self._windows[item.place.partition].can_mark(item.place.offset)
-            (batch if fits else later).append(item)
+        batch, later = committable(self._items, self._windows)
         if not batch:
             return
         for item in batch:
@@ -275,6 +271,26 @@ class Pump:
             self._places.pop(number, None)
             self._paused.discard(number)
         self._handler.drop(numbers)
+
+
+def committable(items: list[Item], windows: Mapping[int, Window]) -> tuple[list[Item], list[Item]]:
+    """The items that can be committed now, and those that must wait until their offset is within the window's reach.
+
+    Both keep their order. What follows a waiting item in its partition, at its offset or beyond, waits with it: a request's result must not
+    overtake its own parking. The oldest open request of a partition is always within reach, so that waiting ends.
+    """
+    batch: list[Item] = []
+    later: list[Item] = []
+    waiting_from: dict[int, int] = {}
+    for item in items:
+        partition, offset = item.place.partition, item.place.offset
+        reachable = not item.marks_done or windows[partition].can_mark(offset)
+        if reachable and offset < waiting_from.get(partition, offset + 1):
+            batch.append(item)
+        else:
+            later.append(item)
+            waiting_from[partition] = min(offset, waiting_from.get(partition, offset))
+    return batch, later
 
 
 def _rejected(message: Message, place: Place, refusal: DecodingError | UntranslatableRequest) -> Item:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.providers.errors import WindowFull
@@ -22,6 +22,7 @@ def histories(draw):
     return start, offsets, done
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(histories())
 def test_a_successor_is_left_exactly_what_was_not_done(history):
     """From position and metadata alone, a new window asks for every offset that wasn't done and for no other."""
@@ -42,6 +43,7 @@ def test_a_successor_is_left_exactly_what_was_not_done(history):
     assert successor.position == offsets[-1] + 1 or not again
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(histories())
 def test_a_successor_that_read_only_a_part_forgets_nothing(history):
     """What was done beyond the part that a successor has read again is still in what it commits."""
@@ -85,6 +87,7 @@ def test_the_bitmap_never_outgrows_what_a_broker_takes():
     assert window.can_mark(100 + SPAN_MAX)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, 10**12), st.sets(st.integers(0, SPAN_MAX - 1)))
 def test_encoding_is_lossless(position, beyond):
     """Decoding gives back what was encoded."""
