@@ -148,7 +148,7 @@ def _go(intents: Path, environ: dict[str, str], simulator: str, out: Console) ->
     warehouse = connect(read.warehouse, wait_s=30)
     try:
         expected = len(plans) + others
-        _wait_quiet(read, warehouse, expected=expected, rejected=len(bad_records), out=out)
+        wait_quiet(read, warehouse, expected=expected, rejected=len(bad_records), out=out)
         show.settlement(warehouse, out)
         show.audit(warehouse, out)
         out.rule("4. Do the figures add up?")
@@ -175,7 +175,7 @@ def _send_from_another_process(read: environment.Environment, out: Console) -> i
     return sent
 
 
-def _wait_quiet(
+def wait_quiet(
     read: environment.Environment, warehouse: Client, *, expected: int, rejected: int, out: Console
 ) -> None:
     """Waits until every payment is there and decided, every window closed, every record landed."""

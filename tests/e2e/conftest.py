@@ -1,0 +1,64 @@
+"""A whole stack of real processes for a test, on free ports and a directory of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from connectors.clickhouse.client import Client, connect
+from infra.stack import SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
+from infra.supervisor import Stack
+from schemas import environment
+
+READY_DEADLINE_S = 300.0
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A ready stack and what reaches it."""
+
+    stack: Stack
+    read: environment.Environment
+    environ: dict[str, str]
+    warehouse: Client
+    simulator: str
+    workers: tuple[int, ...]
+
+
+@contextmanager
+def running_stack(directory: Path, *, workers: int = 1, **variables: str) -> Iterator[RunningStack]:
+    """Starts a stack, waits until it is ready, and leaves nothing behind."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CLEARLINE_")},
+        SETTLEMENT_INTERVAL_MS: "5000",
+        SETTLEMENT_GRACE_MS: "1000",
+        environment.TICK_MS: "500",
+        environment.PARTITIONS: "4",
+        **variables,
+    }
+    ports = Ports.free(workers=workers)
+    planned = plan(directory, ports=ports, environ=environ)
+    with Stack(planned.specs, directory, planned.environment, facts=planned.facts) as stack:
+        stack.wait_ready(READY_DEADLINE_S)
+        reached = reach(directory, environ)
+        read = environment.read(reached)
+        warehouse = connect(read.warehouse, wait_s=60)
+        try:
+            simulator = f"http://127.0.0.1:{ports.simulator}"
+            yield RunningStack(stack, read, reached, warehouse, simulator, ports.workers)
+        finally:
+            warehouse.close()
+
+
+@pytest.fixture
+def make_stack(tmp_path: Path) -> Iterator[Callable[..., RunningStack]]:
+    """Makes one running stack; it ends with the test."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stacks:
+        yield lambda **options: stacks.enter_context(running_stack(tmp_path / "data", **options))
