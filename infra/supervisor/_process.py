@@ -77,7 +77,7 @@ class Process:
         return self._status.restarts
 
     def start(self, dependencies: list[Process]) -> None:
-        """Start it once each of the dependencies has been ready."""
+        """Start it once each of the dependencies, direct or not, has been ready."""
         self._dependencies = dependencies
         self._keeper.start()
 
@@ -160,7 +160,8 @@ class Process:
                 child = self._child
                 assert child is not None
                 await_exit(child)
-                if not self._again(self._collect(child)):
+                self._drain(child)
+                if not self._again(child):
                     break
         except BaseException as error:  # whatever it is, the stack must hear of it
             self._shared.fail(
@@ -171,9 +172,11 @@ class Process:
             # If this thread ends, its child must have ended: nobody else would collect it.
             if self._child is not None:
                 kill_group(self._child.pid)
-                self._collect(self._child)
+                self._drain(self._child)
             with self._shared.changed:
-                if self._status.state not in OVER:
+                if self._child is not None:
+                    self._set(state=State.STOPPED, pid=None, last_exit=describe_exit(self._reap(self._child)))
+                elif self._status.state not in OVER:
                     self._set(state=State.STOPPED)
 
     def _await_dependencies(self) -> None:
@@ -237,42 +240,56 @@ class Process:
             self._set(state=State.READY, ready_at_ms=_now_ms())
         self._shared.note(self.spec.name, "ready")
 
-    def _collect(self, child: _Popen) -> int:
-        """Clear up after a child that has ended: its group, its output, its entry with the watchdog, itself."""
+    def _drain(self, child: _Popen) -> None:
+        """Clear up around a child that has ended: end what is left of its group, and take in its last output."""
         kill_group(child.pid)  # while the child isn't collected, the number can't belong to another group
         self._pump.join(_PUMP_DEADLINE_S)
-        with self._shared.changed:
-            self._shared.watchdog.forget(child.pid)
-            status = child.wait()
-            self._child = None
-            self._set(pid=None, last_exit=describe_exit(status))
-        return status
 
-    def _again(self, status: int) -> bool:
-        """Decide what an end means; True when the process is to be started (again), after its delay."""
+    def _reap(self, child: _Popen) -> int:
+        """Collect a child that has ended, after which its number may be used again; the caller says so in the status."""
+        self._shared.watchdog.forget(child.pid)
+        self._child = None
+        return child.wait()
+
+    def _again(self, child: _Popen) -> bool:
+        """Collect a child and decide what its end means; True when it is to be started (again), after its delay."""
         policy, name = self.spec.restart, self.spec.name
         with self._shared.changed:
+            # The number and what follows from the end change in one step: nobody sees a ready process without one.
+            status = self._reap(child)
+            ended = {"pid": None, "last_exit": describe_exit(status)}
             if self._shared.stopping:
+                self._set(state=State.STOPPED, **ended)
                 return False
             if self.spec.ready.kind is Kind.FINISHED and status == 0:
                 self._was_ready = True
-                self._set(state=State.FINISHED, ready_at_ms=_now_ms())
+                self._set(state=State.FINISHED, ready_at_ms=_now_ms(), **ended)
                 return False
             steady = self._status.ready_at_ms is not None and (
                 time.monotonic() - self._ready_at >= policy.steady_after_s or self._restart_asked
             )
-            self._quick_deaths = 0 if steady else self._quick_deaths + 1
+            if steady:
+                self._quick_deaths = 0
+            elif self._dependencies_up():  # else it may well have died of what it depends on
+                self._quick_deaths += 1
             if self._quick_deaths >= policy.give_up_after:
+                self._set(state=State.GAVE_UP, **ended)
                 self._give_up(status)
                 return False
             delay_s = 0.0 if self._restart_asked else policy.delay_s(self._quick_deaths)
             self._restart_asked = False
-            self._set(state=State.BACKING_OFF, restarts=self._status.restarts + 1, ready_at_ms=None)
+            self._set(state=State.BACKING_OFF, restarts=self._status.restarts + 1, ready_at_ms=None, **ended)
             self._shared.note(name, f"ended with {describe_exit(status)}; started again in {delay_s:g} s")
-            return not self._shared.changed.wait_for(lambda: self._shared.stopping, delay_s)
+            if self._shared.changed.wait_for(lambda: self._shared.stopping, delay_s):
+                return False
+            self._shared.changed.wait_for(lambda: self._shared.stopping or self._dependencies_up())
+            return True
+
+    def _dependencies_up(self) -> bool:
+        # One that was given up and that the stack lives without isn't waited for.
+        return all(other.status.is_up or other.status.state is State.GAVE_UP for other in self._dependencies)
 
     def _give_up(self, status: int) -> None:
-        self._set(state=State.GAVE_UP)
         text = f"{self.spec.name} ended {self._quick_deaths} times shortly after its start, the last time with {describe_exit(status)}"
         self._shared.note(self.spec.name, f"given up: {text}")
         if self.spec.required:

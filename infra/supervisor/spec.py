@@ -21,7 +21,8 @@ class RestartPolicy:
     """When a process that died is started again, and when no more.
 
     A death is quick when the process had not been ready for `steady_after_s`. Quick deaths in a row are counted, the
-    delay before the next start grows with them, and at `give_up_after` of them there is no next start.
+    delay before the next start grows with them, and at `give_up_after` of them there is no next start. While something
+    that it comes after is down, deaths don't count, and the next start waits for that.
     """
 
     first_delay_s: float = 0.5
@@ -101,4 +102,16 @@ def levels(specs: Sequence[ProcessSpec]) -> list[list[str]]:
         together = sorted(sorter.get_ready(), key=names.index)
         found.append(together)
         sorter.done(*together)
+    return found
+
+
+def ancestors(name: str, specs: Mapping[str, ProcessSpec]) -> set[str]:
+    """Return everything that a process comes after, directly or not."""
+    found: set[str] = set()
+    left = [*specs[name].after]
+    while left:
+        other = left.pop()
+        if other not in found:
+            found.add(other)
+            left.extend(specs[other].after)
     return found

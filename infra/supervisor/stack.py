@@ -17,7 +17,7 @@ from infra.supervisor._logfile import RotatingLog
 from infra.supervisor._process import Process, Shared
 from infra.supervisor.directory import DataDirectory
 from infra.supervisor.errors import NotReadyError, NotRunningError, ProcessGaveUpError, SupervisorError
-from infra.supervisor.spec import Limits, ProcessSpec, levels
+from infra.supervisor.spec import Limits, ProcessSpec, ancestors, levels
 from infra.supervisor.status import Failure, Phase, StackStatus, State
 
 _logger = logging.getLogger(__name__)
@@ -116,8 +116,8 @@ class Stack:
             self._phase = Phase.STARTING
             for name, spec in self._specs.items():
                 self._processes[name] = Process(spec, self._shared, logs[name], self.directory.log_file(name))
-            for process in self._processes.values():
-                process.start([self._processes[other] for other in process.spec.after])
+            for name, process in self._processes.items():
+                process.start([self._processes[other] for other in ancestors(name, self._specs)])
             self._publish()
         self._watcher = threading.Thread(target=self._watch, name="watch-stack", daemon=True)
         self._watcher.start()

@@ -216,6 +216,44 @@ def test_a_required_process_that_keeps_dying_ends_the_stack(tmp_path: Path) -> N
     assert [p.restarts for p in status.processes] == [0, QUICK.give_up_after - 1]
 
 
+def test_a_process_is_not_given_up_while_what_it_depends_on_is_down(tmp_path: Path) -> None:
+    """One that can't live without the broker waits for it, over a step between them, instead of dying too often."""
+    once, down, died = tmp_path / "once", tmp_path / "down", tmp_path / "died"
+    broker = f"""
+import pathlib, time
+once, down, died = map(pathlib.Path, {[str(once), str(down), str(died)]!r})
+if once.exists():  # the second start is not ready before the agent has died of it, and for a while after
+    down.touch()
+    while not died.exists():
+        time.sleep(0.02)
+    time.sleep(1)
+    down.unlink()
+once.touch()
+{SERVICE}
+"""
+    agent = f"""
+import pathlib, time
+print("ready", flush=True)
+while not pathlib.Path({str(down)!r}).exists():
+    time.sleep(0.02)
+pathlib.Path({str(died)!r}).touch()
+raise SystemExit(3)
+"""
+    one_death = RestartPolicy(first_delay_s=0.05, give_up_after=1, steady_after_s=3600)
+    specs = [
+        spec("broker", broker),
+        spec("step", "print('done')", ready=Ready.finished(), after=["broker"]),
+        spec("agent", agent, after=["step"], restart=one_death),
+    ]
+    with Stack(specs, tmp_path / "data") as stack:
+        stack.wait_ready(DEADLINE_S)
+        agent_pid, broker_pid = stack.process("agent").pid, stack.process("broker").kill()
+        stack.process("broker").wait_ready(DEADLINE_S, other_than_pid=broker_pid)
+        stack.process("agent").wait_ready(DEADLINE_S, other_than_pid=agent_pid)
+        assert stack.failure is None
+        assert stack.process("agent").restarts == 1
+
+
 def test_an_optional_process_that_keeps_dying_does_not(tmp_path: Path) -> None:
     """The stack is ready, and stays, without an optional process that was given up."""
     with Stack([spec("other"), spec("extra", "raise SystemExit(3)", restart=QUICK, required=False)], tmp_path) as stack:
