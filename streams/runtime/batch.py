@@ -72,7 +72,7 @@ class Batch:
 
     __slots__ = (
         "_finished", "_rejection", "_settled", "_started", "_views", "output_bytes", "output_bytes_max", "outputs",
-        "positions", "records", "rejected", "stops", "taken",
+        "positions", "processed", "records", "rejected", "stops", "taken",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +91,9 @@ class Batch:
         self.positions: dict[tuple[str, int], int] = {}
         self.stops: dict[int, Stop] = {}
         self.rejected = 0
+        # Records looked at, and those of them that take effect when the batch commits.
         self.taken = 0
+        self.processed = 0
         self._views = views
         self._rejection = rejection
         self._started = False
@@ -151,6 +153,7 @@ class Batch:
                 continue
             context.store.release()
             positions[record.topic, record.partition] = record.offset + 1
+            self.processed += 1
             if len(outputs) >= BATCH_OUTPUTS_MAX or self.output_bytes >= BATCH_OUTPUT_BYTES_MAX:
                 break
 

@@ -16,7 +16,7 @@ Everything the exactly-once runtime raises.
     └── PoisonRecord              one record can't be processed; the application subclasses it with its reasons
         └── OutputOversized       a record's output is larger than a topic takes
 
-Errors of the Kafka client become these in one place, `kafka.mapped`; errors of RocksDB in `store`.
+Errors of the Kafka client become these in one place, `kafka.mapped`; errors of RocksDB in `store.RocksStore`.
 """
 
 

@@ -107,4 +107,10 @@ def _hang() -> None:
     time.sleep(HANG_S)
 
 
-_ACTIONS: dict[str, Callable[[], None]] = {"kill": _kill, "stop": _stop, "raise": _raise, "fatal": _fatal, "hang": _hang}
+_ACTIONS: dict[str, Callable[[], None]] = {
+    "kill": _kill,
+    "stop": _stop,
+    "raise": _raise,
+    "fatal": _fatal,
+    "hang": _hang,
+}

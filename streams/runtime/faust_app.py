@@ -42,7 +42,7 @@ class RuntimeAgent(faust.Agent):
         try:
             await super()._execute_actor(coro, aref)
         finally:
-            app = cast(RuntimeApp, self.app)
+            app = cast("RuntimeApp", self.app)
             for source in app.sources:
                 if source.channel is self.channel:
                     source.agent_left(aref.crash_reason)
@@ -62,7 +62,7 @@ class RuntimeWorker(Worker):
             super().execute_from_commandline()
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
-        failure = cast(RuntimeApp, self.app).failure
+        failure = cast("RuntimeApp", self.app).failure
         logging.shutdown()
         sys.stdout.flush()
         if failure is not None:
@@ -193,12 +193,12 @@ def log_settings(level: str = "INFO") -> dict[str, Any]:
 class UtcFormatter(logging.Formatter):
     """Times in UTC, whatever the machine's zone."""
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]
+    converter = staticmethod(time.gmtime)
 
 
 def _add_views(app: RuntimeApp) -> None:
     @app.page("/health")
-    async def health(self: Any, request: Any) -> Any:
+    async def health(self: Any, _request: Any) -> Any:
         """Every task's partitions, restores, stops, lag and counters; 503 until ready and while a partition stands."""
         tasks = [source.status() for source in app.sources]
         ready = app.failure is None and all(task.ready for task in tasks)
@@ -216,6 +216,6 @@ def _add_views(app: RuntimeApp) -> None:
         return self.json(body, status=200 if ready and healthy else 503)
 
     @app.page("/live")
-    async def live(self: Any, request: Any) -> Any:
+    async def live(self: Any, _request: Any) -> Any:
         """200 as long as the process answers."""
         return self.json({"live": True})

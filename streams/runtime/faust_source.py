@@ -151,7 +151,7 @@ class Source(Service):
             (self._topology or check_topology)(self._clients, self.config)
             while not self._stopping.is_set():
                 task.step()
-        except BaseException as error:  # noqa: BLE001 -- a thread must not die silently
+        except BaseException as error:
             failure = error
             if not isinstance(error, Fatal):
                 logger.exception("task %s met a bug of the runtime", self.config.name)
@@ -163,7 +163,7 @@ class Source(Service):
             try:
                 self._event_loop.call_soon_threadsafe(self.app.source_failed, self, failure)
             except RuntimeError:
-                logger.error("task %s failed after the loop had ended: %r", self.config.name, failure)
+                logger.critical("task %s failed after the loop had ended: %r", self.config.name, failure)
 
     def _process(self, batch: Batch) -> None:
         """Hand the batch to the agent and wait until it has run or failed."""
@@ -191,7 +191,7 @@ class Source(Service):
 
     async def _deliver(self, batch: Batch) -> None:
         try:
-            while not self.channel.subscriber_count:
+            while not self.channel.subscriber_count:  # noqa: ASYNC110 -- Faust tells nobody when an agent subscribes
                 await asyncio.sleep(SUBSCRIBER_WAIT_S)
             if self.channel.subscriber_count > 1:
                 batch.settle(ConfigurationFault(f"source {self.config.name} feeds one agent with concurrency 1"))

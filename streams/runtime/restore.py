@@ -100,6 +100,11 @@ class Restore:
         return None
 
     @property
+    def records(self) -> int:
+        """Records applied so far."""
+        return sum(item.records for item in self.progress.values())
+
+    @property
     def done(self) -> bool:
         """Whether every partition is at its target."""
         return all(item.done for item in self.progress.values())
@@ -153,7 +158,7 @@ class Restore:
             100 * passed // total if total else 100,
             passed,
             total,
-            sum(item.records for item in self.progress.values()),
+            self.records,
             sorted(self.progress),
         )
 

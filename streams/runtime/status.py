@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 Phase = Literal["resolving", "restoring", "running", "stopped"]
+State = Literal["starting", "joining", "restoring", "ready", "stopped", "failed", "closed"]
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     task: str
     instance: str
-    state: Literal["starting", "joining", "restoring", "ready", "stopped", "failed", "closed"]
+    state: State
     partitions: tuple[PartitionStatus, ...]
     counters: Counters
     last_commit_ms: int | None

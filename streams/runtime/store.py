@@ -188,7 +188,7 @@ class RocksStores:
         tables.set_cache_index_and_filter_blocks(True)
         tables.set_pin_l0_filter_and_index_blocks_in_cache(True)
         options = Options(raw_mode=True)
-        options.create_if_missing(True)
+        options.create_if_missing(create_if_missing=True)
         options.set_paranoid_checks(True)
         options.set_block_based_table_factory(tables)
         options.set_write_buffer_manager(buffers)

@@ -81,11 +81,11 @@ class GlobalTable(Generic[V]):
                 continue
             try:
                 value = self._decode(record)
-            except Exception as error:
+            except Exception:
                 self.undecodable += 1
                 logger.exception(
-                    "table %s: key %r at [%d] offset %d can't be decoded and is left as it was: %r",
-                    self.topic, record.key, record.partition, record.offset, error,
+                    "table %s: key %r at [%d] offset %d can't be decoded and is left as it was",
+                    self.topic, record.key, record.partition, record.offset,
                 )  # fmt: skip
                 continue
             self._values[record.key] = value

@@ -110,7 +110,9 @@ def make_topics(admin: AdminClient, *topics: NewTopic) -> None:
 
     def led(topic: NewTopic) -> bool:
         found = admin.list_topics(topic.topic, timeout=30).topics[topic.topic]
-        return found.error is None and sum(part.leader >= 0 for part in found.partitions.values()) == topic.num_partitions
+        return (
+            found.error is None and sum(part.leader >= 0 for part in found.partitions.values()) == topic.num_partitions
+        )
 
     for topic in topics:
         wait_until(lambda topic=topic: led(topic), f"{topic.topic} has leaders")
@@ -185,7 +187,18 @@ class Worker:
             "CLEARLINE_FAULT": "",
             **environment,
         }
-        command = [sys.executable, "-m", "faust", "-A", app, "worker", "--web-port", str(self.port), "--web-host", "127.0.0.1"]
+        command = [
+            sys.executable,
+            "-m",
+            "faust",
+            "-A",
+            app,
+            "worker",
+            "--web-port",
+            str(self.port),
+            "--web-host",
+            "127.0.0.1",
+        ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=REPOSITORY)
 

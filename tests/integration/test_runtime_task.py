@@ -68,8 +68,9 @@ class TestRestore:
         pipeline.feed(numbers(500))
         engine.processed(500)
         faults.arm("after_commit_before_apply", "raise")
+        before = engine.task.counters.aborts
         pipeline.feed([(b"k1", b"500")])
-        engine.until(lambda: engine.task.counters.aborts == 1, "the fault point tripped")
+        engine.until(lambda: engine.task.counters.aborts > before, "the fault point tripped")
         engine.ready()
         assert engine.task.counters.restored_records == 1
         pipeline.feed([(b"k1", b"501")])
@@ -211,9 +212,9 @@ class TestRecordsThatFail:
         assert pipeline.state("count") == {b"a": b"1", b"b": b"3"}
         status = engine.task.status()
         assert not status.healthy
-        assert [(part.partition, part.phase) for part in status.partitions][0] == (0, "stopped")
+        assert (status.partitions[0].partition, status.partitions[0].phase) == (0, "stopped")
         assert "offset 1" in (status.partitions[0].stopped_reason or "")
-        assert "partition 0 at" in caplog.text
+        assert "partition 0 stopped at" in caplog.text
         engine.close()
         mended = Engine(pipeline)
         engines.append(mended)
@@ -389,5 +390,5 @@ def test_records_that_were_deleted_before_they_were_processed_stop_the_partition
     second = Engine(pipeline).ready()
     engines.append(second)
     second.until(lambda: second.task.counters.stops == 1, "the partition stopped")
-    assert "input lost" in (second.task.status().partitions[0].stopped_reason or "")
+    assert "lost input" in (second.task.status().partitions[0].stopped_reason or "")
     assert len(committed_records(pipeline.kafka.bootstrap, pipeline.topic("out"))) == 2

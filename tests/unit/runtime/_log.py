@@ -114,7 +114,8 @@ class LogConsumer:
         while self.events:
             self.events.popleft()()
         records, self.extra = self.extra, []
-        for pair, position in sorted(self.positions.items()):
+        for pair in sorted(self.positions):
+            position = self.positions[pair]
             for entry in self.log.entries[pair][max(0, position) :]:
                 if entry.state == "open" or len(records) >= records_max:
                     break

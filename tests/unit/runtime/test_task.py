@@ -326,6 +326,15 @@ class TestRebalance:
         assert bench.out() == [b"2"]
         assert bench.state() == {b"k": b"8"}
 
+    def test_a_changelog_without_a_leader_is_asked_again(self):
+        """A retriable answer costs a turn, not the session."""
+        log = Log()
+        log.fail("end_offsets", Retriable("not leader"), Retriable("not leader"))
+        log.append("in", (b"k", b"1"))
+        bench = Bench(log).steps(5)
+        assert bench.out() == [b"1"]
+        assert bench.task.counters.aborts == 0
+
     def test_a_restore_waits_for_late_markers(self):
         """The target is the uncommitted end (KAFKA-10167): records whose marker is late are not missed."""
         log = Log()
