@@ -385,11 +385,13 @@ def test_the_directory_is_not_free_before_everything_is_gone(tmp_path: Path) -> 
         os.kill(watchdog, signal.SIGSTOP)
         supervisor.kill()
     directory = DataDirectory(tmp_path)
-    with (tmp_path / "stack.lock").open() as lock_file, pytest.raises(BlockingIOError):
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert directory.holder() is None
-    assert not gone(grandchild)
-    os.kill(watchdog, signal.SIGCONT)
+    try:
+        with (tmp_path / "stack.lock").open() as lock_file, pytest.raises(BlockingIOError):
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert directory.holder() is None
+        assert not gone(grandchild)
+    finally:
+        os.kill(watchdog, signal.SIGCONT)
     directory.lock().close()
     assert gone(grandchild)
 
