@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from infra.cli._console import console
 from infra.demo.run import INTENTS_FILE
 from infra.demo.run import demo as run_demo
 
 _FAILED_STATUS = 1
+_PICTURE_WIDTH = 170
 
 
 @click.command()
@@ -28,9 +30,10 @@ _FAILED_STATUS = 1
     default=INTENTS_FILE,
     help="Planned intents, JSON lines, gzipped or not. Default: the 10,000 that come with the project.",
 )
-def demo(*, data: Path, intents: Path) -> None:
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Also write what is shown, as SVG.")
+def demo(*, data: Path, intents: Path, picture: Path | None) -> None:
     """Run the stack on a data directory of its own, send payments through it, and check that every figure adds up."""
-    out = console()
+    out = console() if picture is None else Console(record=True, width=_PICTURE_WIDTH, highlight=False)
     checks = run_demo(data.absolute(), intents=intents, out=out)
     failed = [check for check in checks if not check.holds]
     out.rule("5. Where to look next")
@@ -45,3 +48,5 @@ def demo(*, data: Path, intents: Path) -> None:
         ("clearline logs -f", "what each process says"),
     ):
         out.print(f"  .venv/bin/{command:<52} {why}")
+    if picture is not None:
+        out.save_svg(str(picture), title="make demo")

@@ -28,7 +28,9 @@ from infra.supervisor import DataDirectory, Phase, Stack
 from schemas import environment
 
 INTENTS_FILE = Path(__file__).with_name("intents-10k.jsonl.gz")
-EXAMPLE_PRODUCER = Path(__file__).parents[2] / "examples" / "producer.py"
+_ROOT = Path(__file__).parents[2]
+_INTENT_CONTRACT = "schemas/avro/PaymentIntent/1.avsc"
+_EXAMPLE_TIMEOUT_S = 120
 
 # Short windows, so that a person sees one close: ten seconds, and two more for stragglers.
 _WINDOW_MS = 10_000
@@ -164,10 +166,8 @@ def _go(intents: Path, environ: dict[str, str], simulator: str, out: Console) ->
 
 def _send_from_another_process(read: environment.Environment, out: Console) -> int:
     """Runs the README's plain producer beside the stack; returns how many intents it sent."""
-    environ = {**os.environ, environment.KAFKA: read.kafka}
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE_PRODUCER)], env=environ, capture_output=True, text=True, timeout=120, check=False
-    )
+    argv = [sys.executable, str(_ROOT / "examples" / "producer.py"), read.kafka, str(_ROOT / _INTENT_CONTRACT)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_EXAMPLE_TIMEOUT_S, check=False)
     if done.returncode:
         raise DemoError(f"examples/producer.py failed: {done.stderr[-500:]}", remedy="run it by hand to see why")
     sent = len(done.stdout.splitlines())
@@ -175,9 +175,7 @@ def _send_from_another_process(read: environment.Environment, out: Console) -> i
     return sent
 
 
-def wait_quiet(
-    read: environment.Environment, warehouse: Client, *, expected: int, rejected: int, out: Console
-) -> None:
+def wait_quiet(read: environment.Environment, warehouse: Client, *, expected: int, rejected: int, out: Console) -> None:
     """Waits until every payment is there and decided, every window closed, every record landed."""
     sql = (
         "SELECT (SELECT count() FROM payments), (SELECT countIf(status = 'processing' OR outcome_unknown) FROM payments),"
