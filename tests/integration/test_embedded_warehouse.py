@@ -1,6 +1,6 @@
 """The embedded warehouse, driven by clickhouse_connect as applications drive it, and by plain HTTP as curl does."""
 
-import datetime
+import datetime as dt
 import decimal
 import gzip
 import json
@@ -53,7 +53,7 @@ def test_types_come_back_as_they_went_in(warehouse, table, compress):
             2**62 - number,
             f"s{number}'\\\n\t\0ü",
             f"l{number % 3}",
-            datetime.datetime(2024, 2, 29, 1, 2, 3, 4000, tzinfo=datetime.UTC) + datetime.timedelta(days=number),
+            dt.datetime(2024, 2, 29, 1, 2, 3, 4000, tzinfo=dt.UTC) + dt.timedelta(days=number),
             None if number % 2 else number,
             [f"a{number}", ""],
             {"k": number % 7},
@@ -399,6 +399,7 @@ def test_a_bad_row_inserts_nothing(warehouse, table):
 
 
 def rows_of(first, count, *, partition=3):
+    """Rows in RowBinary with offsets in a row."""
     return b"".join(struct.pack("<iq", partition, offset) + b"\x01x" for offset in range(first, first + count))
 
 

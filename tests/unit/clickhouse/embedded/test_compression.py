@@ -22,6 +22,7 @@ PACKERS = {
 
 
 def read(data, *, encoding="", blocks=False):
+    """All of a body, unpacked."""
     return b"".join(plain_chunks(io.BytesIO(data), encoding=encoding, blocks=blocks))
 
 

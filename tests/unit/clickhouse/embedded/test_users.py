@@ -9,6 +9,7 @@ from connectors.clickhouse.embedded.users import User, credentials, read_users
 
 
 def basic(text):
+    """A header of basic authentication."""
     return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 
