@@ -1,0 +1,1 @@
+"""Programs that use Clearline with nothing of its own but the contracts."""
