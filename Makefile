@@ -35,6 +35,8 @@ unit: $(VENV)/.dev ## Tests that need no broker, two at a time
 
 # One process: two brokers and their clients at once are more than two cores can serve in time.
 integration: $(VENV)/.dev ## Tests with a real broker, one after another
+	@echo "== Kafka for the tests: fetched once per user, from then on found in the cache"
+	@$(BIN)/python -c 'from infra.kafka import prepare_quick_starts; prepare_quick_starts()'
 	@echo "== integration and end-to-end tests"; $(PYTEST) tests -m "(integration or e2e) and not slow"
 
 slow: $(VENV)/.dev ## Tests that take minutes

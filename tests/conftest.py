@@ -11,8 +11,6 @@ import pytest
 from infra.kafka import Broker, Cluster, prepare_quick_starts
 from tests._kafka import KafkaService
 
-CONTAINER_IMAGE = "apache/kafka:4.1.0"
-
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService]:
@@ -69,7 +67,9 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService
 def _container() -> Iterator[KafkaService]:
     from testcontainers.kafka import KafkaContainer
 
-    with KafkaContainer(CONTAINER_IMAGE).with_kraft() as container:
+    # One broker: its transaction log cannot have the three replicas of a default installation.
+    one_replica = {"KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1", "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1"}
+    with KafkaContainer().with_kraft().with_envs(**one_replica) as container:
         yield KafkaService(container.get_bootstrap_server())
 
 
