@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.clickhouse.client import Client, connect
 from connectors.clickhouse.errors import WarehouseError
-from schemas import clients, codec
+from schemas import catalogue, clients, codec
 from schemas.records import (
     Attribution,
     ChargeObject,
@@ -152,7 +152,9 @@ def landing_process(bootstrap: str, url: str, log: Path, *options: str) -> Proce
 def create_topics(bootstrap: str, partitions: int = PARTITIONS) -> None:
     """The landed topics of the catalogue."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for made in admin.create_topics([NewTopic(name, partitions, 1) for name in TOPICS]).values():
+    # As the catalogue has them: kept for ever, although the records' timestamps are old.
+    new = [NewTopic(name, partitions, 1, config=catalogue.topic(name).config()) for name in TOPICS]
+    for made in admin.create_topics(new).values():
         made.result(DEADLINE_S)
 
 

@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one landing process; its status is 0 after SIGTERM, 1 after an error, 2 when it was told nonsense."""
     options = _options(arguments)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for library in ("urllib3", "clickhouse_connect"):
+        logging.getLogger(library).setLevel(logging.ERROR)  # they warn at each try; we say what is awaited, once
     try:
         told = environment.read()
     except environment.VariableError as error:
