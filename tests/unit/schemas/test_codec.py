@@ -119,6 +119,7 @@ def fits(annotation_schema: Any, value: Any) -> bool:
 
 
 def fields_with_wrong_values() -> Iterator[Any]:
+    """A parameter for each field of each record."""
     for name in RECORDS:
         for field in contracts.latest()[name].schema["fields"]:
             yield pytest.param(name, field, id=f"{name}.{field['name']}")
@@ -251,8 +252,9 @@ def test_damaged_records_raise_only_our_errors(record, data) -> None:
 )
 def test_hostile_numbers_cost_nothing(body) -> None:
     """Overlong numbers and absurd lengths are refused at once, wherever they stand."""
-    for identity, prefix in itertools.product(contracts.by_id(), (b"", b"\0", b"\0\0", b"\0" * 7)):
-        _survives(b"\0" + identity.to_bytes(4, "big") + prefix + body)
+    ends = (b"", b"\0", b"\0\0", b"\0" * 7)
+    for identity, prefix, suffix in itertools.product(contracts.by_id(), ends, ends):
+        _survives(b"\0" + identity.to_bytes(4, "big") + prefix + body + suffix)
 
 
 def test_blocks_of_other_writers_are_read() -> None:
