@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streams.core import late, ledger, refunds, table
+from streams.core._row import Row
 from streams.core.errors import CATALOGUE
-from streams.core.table import Row
 
 _SECTION = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

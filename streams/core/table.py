@@ -6,39 +6,14 @@ asked and what came of it, or `route`, which follows a failed attempt in the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-import msgspec
-
 from schemas.records import PaymentStatus
 from streams.core import _effects as e
+from streams.core import _guards as g
+from streams.core._row import Row
 from streams.core._step import Step
-
-Guard = Callable[[Step], bool]
-Effect = Callable[[Step], None]
-Answer = Literal["", "now", "later", "failed"]
-"""What the waiting caller gets: nothing yet; the payment; a promise (this command begins to wait); the error."""
+from streams.core.errors import InvariantBroken
 
 COMMANDS = ("create", "confirm", "capture", "cancel", "refund")
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One transition. `to` None: the status stays. `event` empty: no news, nothing changes."""
-
-    sources: tuple[PaymentStatus, ...]
-    trigger: str
-    guard: Guard | None = None
-    requires: Effect | None = None
-    to: PaymentStatus | None = None
-    event: str = ""
-    effect: Effect = e.nothing
-    answer: Answer = ""
-    error: str = ""
-    """Code of the answer's error; empty: the payment's own."""
-    then: str = ""
-    """Trigger that follows at once."""
-
 
 _OPEN: tuple[PaymentStatus, ...] = ("requires_payment_method", "requires_confirmation")
 _ASKED: tuple[PaymentStatus, ...] = ("processing", "requires_action")
@@ -48,8 +23,8 @@ _COMMAND_ROWS = (
     Row(
         sources=("none",),
         trigger="create",
-        guard=e.is_to_be_confirmed,
-        requires=e.needs_method_to_confirm,
+        guard=g.is_to_be_confirmed,
+        requires=g.needs_method_to_confirm,
         to="requires_confirmation",
         event="payment_intent.created",
         effect=e.create,
@@ -58,7 +33,7 @@ _COMMAND_ROWS = (
     Row(
         sources=("none",),
         trigger="create",
-        guard=e.has_method,
+        guard=g.has_method,
         to="requires_confirmation",
         event="payment_intent.created",
         effect=e.create,
@@ -75,8 +50,8 @@ _COMMAND_ROWS = (
     Row(
         sources=_OPEN,
         trigger="confirm",
-        guard=e.provider_available,
-        requires=e.needs_method_to_confirm,
+        guard=g.provider_available,
+        requires=g.needs_method_to_confirm,
         to="processing",
         event="payment_intent.processing",
         effect=e.begin_confirmation,
@@ -85,7 +60,7 @@ _COMMAND_ROWS = (
     Row(
         sources=_OPEN,
         trigger="confirm",
-        requires=e.needs_method_to_confirm,
+        requires=g.needs_method_to_confirm,
         to="requires_payment_method",
         event="payment_intent.payment_failed",
         effect=e.no_provider,
@@ -94,7 +69,7 @@ _COMMAND_ROWS = (
     Row(
         sources=("requires_capture",),
         trigger="capture",
-        requires=e.at_most_the_authorisation,
+        requires=g.at_most_the_authorisation,
         to="processing",
         event="payment_intent.capture_requested",
         effect=e.ask_capture,
@@ -119,7 +94,7 @@ _COMMAND_ROWS = (
     Row(
         sources=_PROCESSING,
         trigger="cancel",
-        guard=e.nothing_can_be_charged,
+        guard=g.nothing_can_be_charged,
         to="processing",
         event="payment_intent.cancel_requested",
         effect=e.cancel_when_authorised,
@@ -128,7 +103,7 @@ _COMMAND_ROWS = (
     Row(
         sources=("succeeded",),
         trigger="refund",
-        requires=e.at_most_what_is_left,
+        requires=g.at_most_what_is_left,
         to="succeeded",
         event="refund.created",
         effect=e.begin_refund,
@@ -140,6 +115,7 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_PROCESSING,
         trigger="route",
+        guard=g.another_provider,
         to="processing",
         event="payment_intent.processing",
         effect=e.start_attempt,
@@ -147,14 +123,14 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_ASKED,
         trigger="authorize/authorized",
-        guard=e.voiding,
+        guard=g.voiding,
         event="payment_intent.amount_capturable_updated",
         effect=e.hold,
     ),
     Row(
         sources=_ASKED,
         trigger="authorize/authorized",
-        guard=e.canceling,
+        guard=g.canceling,
         to="processing",
         event="payment_intent.amount_capturable_updated",
         effect=e.hold_and_void,
@@ -162,7 +138,7 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_ASKED,
         trigger="authorize/authorized",
-        guard=e.automatic,
+        guard=g.automatic,
         to="processing",
         event="payment_intent.amount_capturable_updated",
         effect=e.hold_and_capture,
@@ -178,7 +154,7 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_ASKED,
         trigger="authorize/captured",
-        guard=e.manual,
+        guard=g.manual,
         to="processing",
         event="charge.integrity_failure",
         effect=e.distrust,
@@ -187,7 +163,7 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_ASKED,
         trigger="authorize/captured",
-        guard=e.voiding,
+        guard=g.voiding,
         to="succeeded",
         event="payment_intent.succeeded",
         effect=e.take,
@@ -205,12 +181,12 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_ASKED,
         trigger="authorize/requires_action",
-        guard=e.canceling,
+        guard=g.canceling,
         to="processing",
         event="payment_intent.requires_action",
         effect=e.await_action_and_void,
     ),
-    Row(sources=_ASKED, trigger="authorize/requires_action", guard=e.in_action_already),
+    Row(sources=_ASKED, trigger="authorize/requires_action", guard=g.in_action_already),
     Row(
         sources=_ASKED,
         trigger="authorize/requires_action",
@@ -222,14 +198,14 @@ _AUTHORIZE_ROWS = (
     *(
         row
         for trigger, guard in (
-            ("authorize/declined", e.soft_and_another_provider),
-            ("authorize/refused", e.another_provider),
+            ("authorize/declined", g.soft_and_another_provider),
+            ("authorize/refused", g.another_provider),
         )
         for row in (
             Row(
                 sources=_ASKED,
                 trigger=trigger,
-                guard=e.giving_up,
+                guard=g.giving_up,
                 to="canceled",
                 event="payment_intent.canceled",
                 effect=e.fail_and_cancel,
@@ -241,7 +217,7 @@ _AUTHORIZE_ROWS = (
                 guard=guard,
                 to="processing",
                 event="charge.failed",
-                effect=e.fail,
+                effect=e.fail_over,
                 then="route",
             ),
             Row(
@@ -260,7 +236,7 @@ _AUTHORIZE_ROWS = (
 def _doubts(trigger: str, sources: tuple[PaymentStatus, ...]) -> tuple[Row, ...]:
     """What an operation that got no clear answer leads to."""
     return (
-        Row(sources=sources, trigger=f"{trigger}/unknown", guard=e.in_doubt_already),
+        Row(sources=sources, trigger=f"{trigger}/unknown", guard=g.in_doubt_already),
         Row(
             sources=sources,
             trigger=f"{trigger}/unknown",
@@ -317,7 +293,7 @@ _LATER_ROWS = (
             Row(
                 sources=_PROCESSING,
                 trigger=trigger,
-                guard=e.authorised,
+                guard=g.authorised,
                 to="requires_capture",
                 event="charge.void_failed",
                 effect=e.void_failed,
@@ -365,7 +341,10 @@ def run(step: Step, trigger: str) -> Row | None:
     while trigger:
         row = _find(step, trigger)
         if row is None:
-            return last
+            if last is not None:
+                message = f"{last.trigger} leads to {trigger}, for which there is no row at {step.payment.status}"
+                raise InvariantBroken(message)
+            return None
         _apply(step, row)
         last, trigger = row, row.then
     return last

@@ -44,6 +44,12 @@ def test_opposite_patterns_cancel_out():
         [("tenant_payable:acme", 5, "EUR")],
         [("tenant_payable:acme", 5, "EUR"), ("provider_receivable:p", -4, "EUR")],
         [("tenant_payable:acme", 5, "EUR"), ("provider_receivable:p", -5, "USD")],
+        [
+            ("tenant_payable:acme", 5, "EUR"),
+            ("provider_receivable:p", -5, "EUR"),
+            ("tenant_payable:acme", 5, "USD"),
+            ("provider_receivable:p", -4, "USD"),
+        ],
         [("tenant_payable:acme", 0, "EUR"), ("provider_receivable:p", 0, "EUR")],
         [("pocket:acme", 5, "EUR"), ("provider_receivable:p", -5, "EUR")],
     ],

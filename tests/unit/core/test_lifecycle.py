@@ -3,7 +3,7 @@ from msgspec.structs import replace
 
 from schemas.records import ClockTick, Movement, RoutingUpdate, Tenant
 from streams.core import Decision, Input, InvariantBroken, StateUnreadable, decide, ids, keys
-from streams.core._effects import ATTEMPTS_MAX, REFUNDS_MAX
+from streams.core._guards import ATTEMPTS_MAX, REFUNDS_MAX
 from streams.core.idempotency import EXPIRIES_PER_TICK_MAX, REPLIES_KEPT_MS
 from streams.core.state import Attempt, Payment, encode
 from tests.unit.core.books import audit
@@ -102,12 +102,14 @@ def test_a_definite_no_goes_to_the_next_provider_and_the_decision_says_why():
         world = World()
         decision = world.answer(world.create().requests[0], outcome, **fields)
         assert [event.type for event in decision.events] == ["charge.failed", "payment_intent.processing"]
+        assert decision.events[0].decision is None
         routed = decision.events[1].decision
         assert (routed.chosen, routed.attempt, routed.excluded) == ("southpay", 2, ("northpay: tried",))
         assert (routed.candidates, routed.policy_version) == (("northpay", "southpay"), 7)
         assert decision.requests[0].provider == "southpay"
         last = world.answer(decision.requests[0], outcome, **fields)
         assert last.events[0].to_status == "requires_payment_method"
+        assert last.events[0].decision.excluded == ("northpay: tried", "southpay: tried")
         assert _reply(last).status_code == 402
 
 

@@ -15,7 +15,7 @@ from streams.core.state import Flow, Window, decode
 from tests.unit.core.books import audit
 from tests.unit.core.world import TENANT, World
 
-RUN = settings(derandomize=True, deadline=None, max_examples=60, stateful_step_count=40, database=None)
+RUN = settings(derandomize=True, deadline=None, max_examples=40, stateful_step_count=30, database=None)
 
 PAYMENTS = ("a", "b", "c")
 OUTCOMES = st.sampled_from(ProviderOutcome.__args__)

@@ -138,6 +138,26 @@ def test_a_new_schedule_does_not_make_windows_overlap():
     assert before.closes_ms == first.opens_ms
 
 
+def test_a_first_movement_within_the_grace_is_not_late():
+    """The cut-off has passed, the grace has not, and no window was opened yet: it opens its own, which then closes in time."""
+    world = _world(settlement_grace_ms=5000)
+    world.tick(MIDNIGHT + DAY_MS + 4999)
+    opened, added = world.put(_movement("a")).events
+    assert (opened.opens_ms, added.late) == (MIDNIGHT, False)
+    assert _types(world.tick(MIDNIGHT + DAY_MS + 5000)) == ["closed"]
+
+
+def test_a_window_of_a_new_schedule_starts_where_the_closed_one_ended():
+    """The new schedule's business day would reach back into a day that is closed; it is cut short instead."""
+    world = _world(settlement_cutoff="00:00")
+    world.put(_movement("a"))
+    closed = world.tick(MIDNIGHT + DAY_MS).events[0]
+    world.put(Tenant(tenant=TENANT, version=2, settlement_cutoff="18:00"))
+    opened, added = world.put(_movement("b", at=MIDNIGHT + DAY_MS + 1)).events
+    assert (opened.opens_ms, opened.closes_ms) == (closed.closes_ms, MIDNIGHT + DAY_MS + 18 * 3_600_000)
+    assert not added.late
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
