@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.clickhouse.client import Client, connect
 from connectors.clickhouse.errors import WarehouseError
+from infra.kafka import _ports
 from schemas import catalogue, clients, codec
 from schemas.records import (
     Attribution,
@@ -119,9 +119,8 @@ class WarehouseProcess(Process):
     """The embedded ClickHouse on a port that stays its own over restarts."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        # Below the range of outgoing connections: one of these could take the port while the killed server is down.
+        (port,) = _ports.free_ports(1)
         self.base = f"http://clearline:secret@127.0.0.1:{port}"
         super().__init__(
             ["connectors.clickhouse.embedded", "--data", str(directory / "data"), "--port", str(port)],
