@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from streams.runtime.config import BATCH_OUTPUT_BYTES_MAX, BATCH_OUTPUTS_MAX
+from streams.runtime.config import BATCH_OUTPUT_BYTES_MAX, BATCH_OUTPUTS_MAX, REJECTION_BYTES_MAX
 from streams.runtime.errors import OutputOversized, PoisonRecord, StreamsError
 from streams.runtime.record import RECORD_OVERHEAD_BYTES, Headers, Output, Record
 from streams.runtime.state import StateView
@@ -56,8 +56,9 @@ class Context:
         size_bytes = RECORD_OVERHEAD_BYTES + (len(value) if value is not None else 0) + (len(key) if key else 0)
         if headers:
             size_bytes = output.size_bytes()
-        if size_bytes > batch.output_bytes_max:
-            raise OutputOversized(f"output of {size_bytes} bytes to {topic} exceeds {batch.output_bytes_max}")
+        limit = batch.rejection_bytes_max if topic == batch.rejected_topic else batch.output_bytes_max
+        if size_bytes > limit:
+            raise OutputOversized(f"output of {size_bytes} bytes to {topic} exceeds {limit}")
         batch.outputs.append(output)
         batch.output_bytes += size_bytes
 
@@ -72,6 +73,7 @@ class Batch:
 
     __slots__ = (
         "_finished", "_rejection", "_settled", "_started", "_views", "output_bytes", "output_bytes_max", "outputs",
+        "rejected_topic", "rejection_bytes_max",
         "positions", "processed", "records", "rejected", "stops", "taken",
     )  # fmt: skip
 
@@ -82,11 +84,15 @@ class Batch:
         *,
         rejection: Rejection | None,
         output_bytes_max: int,
+        rejected_topic: str | None = None,
+        rejection_bytes_max: int = REJECTION_BYTES_MAX,
     ) -> None:
         self.records = records
         self.outputs: list[Output] = []
         self.output_bytes = 0
         self.output_bytes_max = output_bytes_max
+        self.rejected_topic = rejected_topic
+        self.rejection_bytes_max = rejection_bytes_max
         # The next offset of each topic partition, and the partitions that stop, with their record.
         self.positions: dict[tuple[str, int], int] = {}
         self.stops: dict[int, Stop] = {}

@@ -27,6 +27,10 @@ BATCH_OUTPUT_BYTES_MAX = 32 * 1024 * 1024
 # Kafka's default `max.message.bytes` is 1,048,588; a little below it, so that the broker never refuses what we accept.
 OUTPUT_BYTES_MAX = 1_000_000
 
+# A rejection holds a whole record that was refused, of up to Kafka's default limit, and says why: more than any record.
+# The rejected topic's own `max.message.bytes` has to allow it.
+REJECTION_BYTES_MAX = 2_200_000
+
 # A dead worker's partitions move after this. Lower makes take-over faster and a long stop of the machine costlier.
 SESSION_TIMEOUT_MS = 10_000
 
@@ -94,6 +98,7 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_records_max: int = BATCH_RECORDS_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
     output_bytes_max: int = OUTPUT_BYTES_MAX
+    rejection_bytes_max: int = REJECTION_BYTES_MAX
     session_timeout_ms: int = SESSION_TIMEOUT_MS
     transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
     call_timeout_ms: int = CALL_TIMEOUT_MS

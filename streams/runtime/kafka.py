@@ -116,6 +116,8 @@ def producer_settings(config: TaskConfig) -> dict[str, Any]:
         "retry.backoff.ms": 1,
         "retry.backoff.max.ms": 2,
         "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
+        # Batches stay below `batch.size`, a megabyte; this only admits a single large rejection.
+        "message.max.bytes": max(config.output_bytes_max, config.rejection_bytes_max),
     }
 
 

@@ -143,7 +143,12 @@ class Task:
         fault("after_poll")
         assignment = session.assignment
         batch = Batch(
-            records, assignment.views(), rejection=self._rejection, output_bytes_max=self.config.output_bytes_max
+            records,
+            assignment.views(),
+            rejection=self._rejection,
+            output_bytes_max=self.config.output_bytes_max,
+            rejected_topic=self.config.rejected,
+            rejection_bytes_max=self.config.rejection_bytes_max,
         )
         try:
             self._processor(batch)
