@@ -104,9 +104,9 @@ def render() -> str:
     writer = _Writer()
     names = [writer.record(contract.schema) for contract in latest().values()]
     table = "".join(f'    "{name}": {name},\n' for name in names)
-    union = " | ".join(names)
-    tail = f"Record = {union}\n\nRECORDS: dict[str, type[Record]] = {{\n{table}}}\n"
-    return _HEAD + "\n" + "\n\n".join(writer.blocks.values()) + "\n\n" + tail
+    union = "\n    | ".join(names)
+    tail = f"Record = (\n    {union}\n)\n\nRECORDS: dict[str, type[Record]] = {{\n{table}}}\n"
+    return _HEAD + "\n\n".join(writer.blocks.values()) + "\n\n" + tail
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,6 @@ from typing import Literal
 
 import msgspec
 
-
 CaptureMethod = Literal[
     "unrecognized",
     "automatic",
@@ -821,7 +820,23 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """Tenant, where it could be read."""
 
 
-Record = PaymentIntent | PaymentCommand | ProviderResult | ClockTick | RoutingUpdate | Tenant | RoutingPolicy | PaymentEvent | ProviderRequest | Reply | Movement | ReportLine | PayoutResult | SettlementEvent | Rejection
+Record = (
+    PaymentIntent
+    | PaymentCommand
+    | ProviderResult
+    | ClockTick
+    | RoutingUpdate
+    | Tenant
+    | RoutingPolicy
+    | PaymentEvent
+    | ProviderRequest
+    | Reply
+    | Movement
+    | ReportLine
+    | PayoutResult
+    | SettlementEvent
+    | Rejection
+)
 
 RECORDS: dict[str, type[Record]] = {
     "PaymentIntent": PaymentIntent,

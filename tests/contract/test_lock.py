@@ -48,10 +48,12 @@ def add_field(**field):
 
 
 def next_version(name):
+    """The version that a record has not yet."""
     return contracts.latest()[name].version + 1
 
 
 def next_id():
+    """The id that no schema has yet."""
     return max(contracts.by_id()) + 1
 
 

@@ -165,7 +165,7 @@ def test_a_schema_of_ours_under_another_id_is_refused(external) -> None:
     state = ExternalRegistry(imports=True)
     state.schemas[500] = contracts.latest()["PaymentIntent"].text
     state.subjects["clearline.PaymentIntent"] = {1: 500}
-    with pytest.raises(IdsDiffer, match="gives clearline.PaymentIntent version 1 the id 500, ours is 1"):
+    with pytest.raises(IdsDiffer, match=r"gives clearline\.PaymentIntent version 1 the id 500, ours is 1"):
         register(external(state))
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import fastavro
 import msgspec
@@ -36,6 +39,7 @@ def client(registry):
 
 
 def context(topic):
+    """Where a value stands, for Confluent's serializers."""
     return SerializationContext(topic, MessageField.VALUE)
 
 
@@ -134,41 +138,41 @@ def test_lookup_knows_a_schema_however_it_is_written(registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "code"),
+    ("request_line", "body", "status", "code"),
     [
-        ("GET", "/subjects/nobody/versions", None, 404, 40401),
-        ("GET", "/subjects/nobody/versions/1", None, 404, 40401),
-        ("GET", "/subjects/clearline.Tenant/versions/999", None, 404, 40402),
-        ("GET", "/subjects/clearline.Tenant/versions/0", None, 422, 42202),
-        ("GET", "/subjects/clearline.Tenant/versions/newest", None, 422, 42202),
-        ("GET", "/subjects/clearline.Tenant/versions/99999999999", None, 422, 42202),
-        ("GET", "/schemas/ids/4711", None, 404, 40403),
-        ("GET", "/schemas/ids/x", None, 404, 40403),
-        ("GET", "/schemas/ids/-1", None, 404, 40403),
-        ("GET", "/config/nobody", None, 404, 40401),
-        ("GET", "/nowhere", None, 404, 404),
-        ("PATCH", "/subjects", None, 405, 405),
-        ("POST", "/subjects/nobody", {"schema": '"string"'}, 404, 40401),
-        ("POST", "/subjects/clearline.Tenant", {"schema": '"string"'}, 404, 40403),
-        ("POST", "/subjects/clearline.Tenant", {"schema": "{"}, 422, 42201),
-        ("POST", "/subjects/clearline.Tenant", {"schema": '{"type": "record"}'}, 422, 42201),
-        ("POST", "/subjects/clearline.Tenant", {}, 400, 400),
-        ("POST", "/subjects/clearline.Tenant", {"schema": "{}", "schemaType": "PROTOBUF"}, 400, 400),
-        ("POST", "/subjects/clearline.Tenant/versions", {"schema": '"string"'}, 422, 42205),
-        ("POST", "/subjects/new/versions", {"schema": '"string"'}, 422, 42205),
-        ("POST", "/compatibility/subjects/nobody/versions/latest", {"schema": '"string"'}, 404, 40401),
-        ("POST", "/compatibility/subjects/clearline.Tenant/versions/999", {"schema": '"string"'}, 404, 40402),
-        ("POST", "/compatibility/subjects/clearline.Tenant/versions/1", {"schema": "?"}, 422, 42201),
-        ("PUT", "/config", {"compatibility": "NONE"}, 422, 42205),
-        ("PUT", "/config/clearline.Tenant", {"compatibility": "NONE"}, 422, 42205),
-        ("PUT", "/mode", {"mode": "IMPORT"}, 422, 42205),
-        ("DELETE", "/subjects/clearline.Tenant", None, 422, 42205),
-        ("DELETE", "/subjects/clearline.Tenant/versions/1", None, 422, 42205),
+        ("GET /subjects/nobody/versions", None, 404, 40401),
+        ("GET /subjects/nobody/versions/1", None, 404, 40401),
+        ("GET /subjects/clearline.Tenant/versions/999", None, 404, 40402),
+        ("GET /subjects/clearline.Tenant/versions/0", None, 422, 42202),
+        ("GET /subjects/clearline.Tenant/versions/newest", None, 422, 42202),
+        ("GET /subjects/clearline.Tenant/versions/99999999999", None, 422, 42202),
+        ("GET /schemas/ids/4711", None, 404, 40403),
+        ("GET /schemas/ids/x", None, 404, 40403),
+        ("GET /schemas/ids/-1", None, 404, 40403),
+        ("GET /config/nobody", None, 404, 40401),
+        ("GET /nowhere", None, 404, 404),
+        ("PATCH /subjects", None, 405, 405),
+        ("POST /subjects/nobody", {"schema": '"string"'}, 404, 40401),
+        ("POST /subjects/clearline.Tenant", {"schema": '"string"'}, 404, 40403),
+        ("POST /subjects/clearline.Tenant", {"schema": "{"}, 422, 42201),
+        ("POST /subjects/clearline.Tenant", {"schema": '{"type": "record"}'}, 422, 42201),
+        ("POST /subjects/clearline.Tenant", {}, 400, 400),
+        ("POST /subjects/clearline.Tenant", {"schema": "{}", "schemaType": "PROTOBUF"}, 400, 400),
+        ("POST /subjects/clearline.Tenant/versions", {"schema": '"string"'}, 422, 42205),
+        ("POST /subjects/new/versions", {"schema": '"string"'}, 422, 42205),
+        ("POST /compatibility/subjects/nobody/versions/latest", {"schema": '"string"'}, 404, 40401),
+        ("POST /compatibility/subjects/clearline.Tenant/versions/999", {"schema": '"string"'}, 404, 40402),
+        ("POST /compatibility/subjects/clearline.Tenant/versions/1", {"schema": "?"}, 422, 42201),
+        ("PUT /config", {"compatibility": "NONE"}, 422, 42205),
+        ("PUT /config/clearline.Tenant", {"compatibility": "NONE"}, 422, 42205),
+        ("PUT /mode", {"mode": "IMPORT"}, 422, 42205),
+        ("DELETE /subjects/clearline.Tenant", None, 422, 42205),
+        ("DELETE /subjects/clearline.Tenant/versions/1", None, 422, 42205),
     ],
 )
-def test_errors_have_confluents_codes(registry, method, path, body, status, code) -> None:
+def test_errors_have_confluents_codes(registry, request_line, body, status, code) -> None:
     """Every refusal has Confluent's status, error_code and content type, and says something."""
-    answer = registry.call(method, path, body)
+    answer = registry.call(*request_line.split(), body)
     assert (answer.status, answer.body["error_code"], answer.content_type) == (status, code, TYPE)
     assert answer.body["message"]
 
@@ -183,10 +187,15 @@ def test_hostile_bodies_get_a_typed_answer(registry, raw) -> None:
     assert answer.body["error_code"]
 
 
-def test_a_body_without_end_is_cut_off(registry) -> None:
-    """A body beyond the limit is refused with 413."""
-    answer = registry.call("POST", "/subjects/clearline.Tenant", raw=b'{"schema": "' + b" " * 1_100_000 + b'"}')
-    assert (answer.status, answer.body["error_code"]) == (413, 413)
+def test_an_oversized_body_is_refused_unread(registry) -> None:
+    """A body that says it is beyond the limit is refused with 413 before it is sent."""
+    connection = http.client.HTTPConnection(urlsplit(registry.url).netloc, timeout=DEADLINE_S)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", "/subjects/clearline.Tenant")
+        connection.putheader("Content-Length", "1100000")
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["error_code"]) == (413, 413)
 
 
 def test_answers_have_confluents_content_type(registry) -> None:
