@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -37,6 +40,7 @@ _WINDOW_MS = 10_000
 _GRACE_MS = 2_000
 _TICK_MS = 500
 _QUIET_DEADLINE_S = 300.0
+_LOOK_S = 5.0
 _LINE_BYTES_MAX = 64 * 1024
 
 
@@ -63,8 +67,18 @@ def read_plans(path: Path) -> Iterator[Planned]:
                 raise DemoError(message, remedy="each line is one JSON object; see infra/demo/intents.py") from error
 
 
-def send(plans: Iterator[Planned], environ: dict[str, str], out: Console, *, total: int | None = None) -> Tally:
-    """Sends plans to the Kafka that the environment names, and follows them, with a bar that shows how far they are."""
+def send(
+    plans: Iterator[Planned],
+    environ: dict[str, str],
+    out: Console,
+    *,
+    total: int | None = None,
+    look: Callable[[], None] = lambda: None,
+) -> Tally:
+    """Sends plans to the Kafka that the environment names, and follows them, with a bar that shows how far they are.
+
+    `look` is called every few seconds; what it raises ends the run.
+    """
     read = environment.read(environ)
     columns = (
         TextColumn("{task.description}"),
@@ -84,8 +98,11 @@ def send(plans: Iterator[Planned], environ: dict[str, str], out: Console, *, tot
                 f"{count:,} {status}" for status, count in sorted(tally.by_status.items()) if status != "none"
             )
             bar.update(task, total=tally.planned, completed=tally.finished, states=states)
-            if not out.is_terminal and time.monotonic() - last_said > 5:
-                last_said = time.monotonic()
+            if time.monotonic() - last_said < _LOOK_S:
+                return
+            last_said = time.monotonic()
+            look()
+            if not out.is_terminal:
                 out.print(f"  {tally.finished:,} of {tally.planned:,} finished: {states}")
 
         tally = upstream.run(plans, progress=progress)
@@ -114,7 +131,7 @@ def demo(data: Path, *, intents: Path, out: Console, keep: bool = False) -> list
     with Stack(planned.specs, data, planned.environment, facts=planned.facts) as stack:
         _wait_ready(stack, out)
         reached = reach(data, environ)
-        checks = _go(intents, reached, f"http://127.0.0.1:{ports.simulator}", out)
+        checks = _go(intents, reached, f"http://127.0.0.1:{ports.simulator}", out, look=_look(stack, ports))
         out.print("stopping", style="dim")
     if not keep:
         out.print(f"The data stays in {data}.", style="dim")
@@ -131,12 +148,39 @@ def _wait_ready(stack: Stack, out: Console) -> None:
         raise stack.failure
 
 
-def _go(intents: Path, environ: dict[str, str], simulator: str, out: Console) -> list[Check]:
+def _look(stack: Stack, ports: Ports) -> Callable[[], None]:
+    """What ends the run at once: a process that can't be kept running, or a partition that stopped at a record."""
+
+    def look() -> None:
+        if stack.failure is not None:
+            raise stack.failure
+        for port in ports.workers:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=_LOOK_S):
+                    continue
+            except urllib.error.HTTPError as error:
+                stopped = [
+                    partition["stopped_reason"]
+                    for task in json.load(error)["tasks"]
+                    for partition in task["partitions"]
+                    if partition["stopped_reason"]
+                ]
+            except OSError:  # it may be starting anew
+                continue
+            if stopped:
+                raise DemoError(f"a worker stopped at {stopped[0]}", remedy="read its log: clearline logs worker-0")
+
+    return look
+
+
+def _go(
+    intents: Path, environ: dict[str, str], simulator: str, out: Console, *, look: Callable[[], None]
+) -> list[Check]:
     read = environment.read(environ)
     out.rule(f"2. Payments: {intents.name}")
     started = time.monotonic()
     plans = list(read_plans(intents))
-    tally = send(iter(plans), environ, out, total=len(plans))
+    tally = send(iter(plans), environ, out, total=len(plans), look=look)
     took_s = time.monotonic() - started
     out.print(f"{tally.finished:,} of {tally.planned:,} payments finished in {took_s:.0f} s")
     if tally.open:
