@@ -52,6 +52,11 @@ CommandKind = Literal[
     "capture",
     "cancel",
     "refund",
+    "update",
+    "submit_evidence",
+    "close_dispute",
+    "propose",
+    "approve",
 ]
 """What the command asks for."""
 
@@ -96,7 +101,7 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     kind: CommandKind = "unrecognized"
     """What is asked."""
     amount_minor: int | None = None
-    """create: the amount; capture, refund: how much, null for all that is left; in minor units."""
+    """create, update: the amount; capture, refund: how much, null for all that is left; propose: how much, where the resolution has an amount; in minor units."""
     currency: str = ""
     """ISO 4217 code; create only."""
     payment_method: str = ""
@@ -113,6 +118,14 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     """create, refund: the tenant's own keys and values."""
     reason: str = ""
     """cancel, refund: Stripe's reason; empty when none."""
+    object_id: str = ""
+    """submit_evidence, close_dispute: dp_...; approve: prop_...; empty otherwise."""
+    final_capture: bool = True
+    """capture: false keeps the rest of the authorisation for later captures."""
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    """submit_evidence: what the tenant says, by Stripe's names."""
+    resolution: str = ""
+    """propose: what operators found to be true, such as captured, or how to adjust; empty otherwise."""
     fingerprint: str = ""
     """Digest of the caller's parsed, sorted parameters; empty: the fields above are digested instead."""
     reply_partition: int | None = None
@@ -129,6 +142,8 @@ ProviderOperation = Literal[
     "capture",
     "void",
     "refund",
+    "submit_evidence",
+    "accept_dispute",
 ]
 """What a provider is asked to do."""
 
@@ -146,6 +161,8 @@ ProviderOutcome = Literal[
     "refused",
     "unknown",
     "integrity_failure",
+    "evidence_submitted",
+    "dispute_accepted",
 ]
 """What a provider did. declined: the issuer said no; refused: the provider said no before any effect; unknown: nobody can say yet, an inquiry goes on; integrity_failure: another amount or currency than asked."""
 
@@ -169,7 +186,7 @@ class ProviderResult(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     """The ProviderRequest that is answered."""
     object_id: str = ""
-    """ch_... or re_... it is about."""
+    """ch_..., re_... or dp_... it is about."""
     provider: str = ""
     """Provider."""
     operation: ProviderOperation = "unrecognized"
@@ -244,6 +261,30 @@ TenantStatus = Literal[
 """A suspended tenant's new payments are refused."""
 
 
+class FeeRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant pays for a payment: the first rule that fits."""
+
+    payment_method: str = ""
+    """Start of the payment method's token; empty: any."""
+    currency: str = ""
+    """ISO 4217 code; empty: any."""
+    basis_points: int = 0
+    """Of the captured amount, rounded half to even."""
+    fixed_minor: int = 0
+    """Added to it, in minor units of the currency."""
+    dispute_minor: int = 0
+    """For a dispute that takes money back, in minor units."""
+
+
+class CaptureRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an authorisation may be captured: the first rule that fits."""
+
+    payment_method: str = ""
+    """Start of the payment method's token; empty: any."""
+    days: int = 0
+    """Days from the authorisation."""
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant's configuration. Topics tenants (compacted), payments.inputs and settlement.inputs (on every partition)."""
 
@@ -263,6 +304,18 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """0: windows are business days; otherwise windows of this length, aligned to the epoch."""
     settlement_grace_ms: int = 0
     """How long after the cut-off a window waits for stragglers."""
+    fees: tuple[FeeRule, ...] = ()
+    """What the tenant pays; none: the provider's own fees, as they are."""
+    refund_fees_returned: bool = False
+    """Whether a refund returns its share of the charge's fee."""
+    capture_days: int = 7
+    """Days from the authorisation within which it may be captured."""
+    capture_rules: tuple[CaptureRule, ...] = ()
+    """Exceptions from capture_days."""
+    action_hours: int = 24
+    """Hours that a customer has to complete a challenge."""
+    available_delay_ms: int = 0
+    """How long after it is earned money may be paid out."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
 
@@ -335,6 +388,12 @@ class PaymentObject(msgspec.Struct, frozen=True, kw_only=True):
     """Issuer's decline code; empty when none."""
     last_error_message: str = ""
     """What the failure means and what to do."""
+    amount_disputed_minor: int = 0
+    """Taken back for disputes and not given back, in minor units."""
+    action_url: str = ""
+    """requires_action: where the customer completes the challenge; empty otherwise."""
+    due_ms: int = 0
+    """requires_action: until when the customer may act; requires_capture: until when it may be captured; ms since the epoch, UTC; 0 otherwise."""
     created_ms: int = 0
     """When it was created, ms since the epoch, UTC."""
 
@@ -373,6 +432,8 @@ class ChargeObject(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's own id."""
     provider_fee_minor: int = 0
     """The provider's fee, in minor units, as it reported it."""
+    tenant_fee_minor: int = 0
+    """What the charge cost the tenant, in minor units."""
     failure_code: str = ""
     """Why it failed; empty otherwise."""
     failure_message: str = ""
@@ -413,6 +474,70 @@ class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
     """Why it failed; empty otherwise."""
 
 
+DisputeStatus = Literal[
+    "unrecognized",
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "won",
+    "lost",
+    "prevented",
+]
+"""A dispute's status in Stripe's words; warnings are inquiries, which move no money."""
+
+
+class DisputeObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispute as it stands after the event."""
+
+    id: str = ""
+    """dp_..."""
+    charge: str = ""
+    """ch_... that is disputed."""
+    amount_minor: int = 0
+    """Amount disputed, in minor units."""
+    currency: str = ""
+    """ISO 4217 code."""
+    status: DisputeStatus = "unrecognized"
+    """Status."""
+    reason: str = ""
+    """Why, in the network's words; empty when unknown."""
+    provider: str = ""
+    """Provider."""
+    provider_reference: str = ""
+    """The provider's own id."""
+    withdrawn_minor: int = 0
+    """What the provider has taken back for it and not given back, in minor units."""
+    fee_minor: int = 0
+    """What the dispute costs the tenant, in minor units."""
+    evidence_due_ms: int = 0
+    """Until when evidence is taken, ms since the epoch, UTC; 0 when no more is."""
+    evidence_submitted: bool = False
+    """Whether the provider has taken evidence."""
+    outcome_unknown: bool = False
+    """Whether something asked about it has no clear answer yet, or what the provider says can't be right."""
+
+
+class ProposalObject(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator proposed, and who approved it."""
+
+    id: str = ""
+    """prop_..."""
+    resolution: str = ""
+    """What it says is true, or how to adjust."""
+    amount_minor: int = 0
+    """Amount, in minor units; 0 when none."""
+    object_id: str = ""
+    """ch_..., re_... or pi_... it is about."""
+    reason: str = ""
+    """Why, in the operator's words."""
+    proposed_by: str = ""
+    """The first operator."""
+    approved_by: str = ""
+    """The second operator; empty until then."""
+
+
 class RoutingDecision(msgspec.Struct, frozen=True, kw_only=True):
     """Why a provider was chosen."""
 
@@ -437,6 +562,43 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
     """Signed amount in minor units of currency: positive debits, negative credits."""
     currency: str = ""
     """ISO 4217 code."""
+
+
+BalanceTransactionType = Literal[
+    "unrecognized",
+    "charge",
+    "refund",
+    "refund_failure",
+    "dispute",
+    "dispute_reversal",
+    "fee",
+    "fee_return",
+    "adjustment",
+    "reserve",
+    "reserve_release",
+]
+"""Why a tenant's balance changed."""
+
+
+class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a tenant's balance; net is gross less fee."""
+
+    id: str = ""
+    """txn_..."""
+    type: BalanceTransactionType = "unrecognized"
+    """Why."""
+    gross_minor: int = 0
+    """Signed, in minor units, as the tenant sees it."""
+    fee_minor: int = 0
+    """Fees within it, in minor units; negative when returned."""
+    net_minor: int = 0
+    """gross_minor less fee_minor."""
+    currency: str = ""
+    """ISO 4217 code."""
+    source: str = ""
+    """ch_..., re_..., dp_... or prop_... it is about."""
+    available_on_ms: int = 0
+    """From when it may be paid out, ms since the epoch, UTC."""
 
 
 class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -466,10 +628,16 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The charge it is about, after it."""
     refund: RefundObject | None = None
     """The refund it is about, after it."""
+    dispute: DisputeObject | None = None
+    """The dispute it is about, after it."""
+    proposal: ProposalObject | None = None
+    """The operators' proposal it is about, after it."""
     decision: RoutingDecision | None = None
     """The routing decision, where one was made."""
     postings: tuple[Posting, ...] = ()
     """The event's balanced ledger entry; empty when no money moves."""
+    balance_transactions: tuple[BalanceTransaction, ...] = ()
+    """How the tenant's balance changed; empty when it did not."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
     cause_topic: str = ""
@@ -494,7 +662,7 @@ class ProviderRequest(msgspec.Struct, frozen=True, kw_only=True):
     payment_id: str = ""
     """pi_..."""
     object_id: str = ""
-    """ch_... or re_... it is about."""
+    """ch_..., re_... or dp_... it is about."""
     attempt: int = 0
     """Number of the attempt, from 1."""
     provider: str = ""
@@ -510,9 +678,13 @@ class ProviderRequest(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool = False
     """authorize: whether to capture at once."""
     provider_reference: str = ""
-    """capture, void, refund: the provider's id of the authorisation or charge."""
+    """The provider's id of the authorisation, charge or dispute that is followed up."""
     description: str = ""
     """Text for the provider."""
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    """submit_evidence: what the tenant says, by Stripe's names."""
+    final_capture: bool = True
+    """capture: false keeps the rest of the authorisation."""
     requested_ms: int = 0
     """Time of the input that caused it, ms since the epoch, UTC."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
@@ -555,6 +727,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The payment after the command; null when there is none."""
     refund: RefundObject | None = None
     """The refund the command made; null otherwise."""
+    dispute: DisputeObject | None = None
+    """The dispute after the command, where it was about one."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
     cause_topic: str = ""
@@ -820,6 +994,54 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """Tenant, where it could be read."""
 
 
+NoticeKind = Literal[
+    "unrecognized",
+    "dispute",
+]
+"""What a provider tells without being asked."""
+
+
+class ProviderNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider tells of its own accord: how a dispute stands. Topic payments.inputs."""
+
+    tenant: str = ""
+    """Tenant."""
+    payment_id: str = ""
+    """pi_..."""
+    provider: str = ""
+    """Provider."""
+    notice_id: str = ""
+    """The provider's own id of this notice: the same one counts once."""
+    kind: NoticeKind = "unrecognized"
+    """What it tells of."""
+    sequence: int = 0
+    """The provider's count of what it told about this dispute, rising: an older notice changes nothing."""
+    charge_reference: str = ""
+    """The provider's own id of the charge."""
+    dispute_reference: str = ""
+    """The provider's own id of the dispute."""
+    dispute_status: DisputeStatus = "unrecognized"
+    """How the dispute stands."""
+    amount_minor: int = 0
+    """Amount disputed, in minor units."""
+    currency: str = ""
+    """ISO 4217 code."""
+    withdrawn_minor: int = 0
+    """What the provider has taken back for it and not given back, all in all, in minor units."""
+    provider_fee_minor: int = 0
+    """What the provider charges for it, all in all, in minor units."""
+    reason: str = ""
+    """Why, in the network's words."""
+    evidence_due_ms: int = 0
+    """Until when evidence is taken, ms since the epoch, UTC; 0 when no more is."""
+    occurred_ms: int = 0
+    """When it happened, ms since the epoch, UTC, by the provider's clock."""
+    observed_ms: int = 0
+    """When the gateway learned it, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -836,6 +1058,7 @@ Record = (
     | PayoutResult
     | SettlementEvent
     | Rejection
+    | ProviderNotice
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -854,4 +1077,5 @@ RECORDS: dict[str, type[Record]] = {
     "PayoutResult": PayoutResult,
     "SettlementEvent": SettlementEvent,
     "Rejection": Rejection,
+    "ProviderNotice": ProviderNotice,
 }

@@ -80,11 +80,31 @@ _BOOKS: dict[str, _Book] = {
             "actor_id",
             "cause_offset",
             "postings",
+            "dispute_id",
+            "dispute_status",
+            "dispute_withdrawn_minor",
+            "proposal_id",
+            "approved_by",
         ),
         amount="amount_received_minor",
     ),
     "ledger_entries": _Book(
         digest=("event_id", "tenant", "account", "amount_minor", "_ordinal", "currency"), amount="amount_minor"
+    ),
+    "balance_transactions": _Book(
+        digest=(
+            "event_id",
+            "transaction_id",
+            "tenant",
+            "type",
+            "source",
+            "gross_minor",
+            "fee_minor",
+            "available_on_ms",
+            "_ordinal",
+            "currency",
+        ),
+        amount="net_minor",
     ),
     "settlement_events": _Book(
         digest=(
@@ -210,20 +230,32 @@ def _add(figures: Figures, unit: str, count: int, digest: int, amount: int) -> N
         figures[unit] = figures.get(unit, 0) + amount
 
 
+_INPUTS = (
+    records.PaymentCommand,
+    records.ProviderResult,
+    records.ProviderNotice,
+    records.RoutingUpdate,
+    records.Tenant,
+)
+_Input = (
+    records.PaymentCommand | records.ProviderResult | records.ProviderNotice | records.RoutingUpdate | records.Tenant
+)
 Found = tuple[str, list[bytes], str, int]
 
 
 def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[Found]:
     """Which rows a record must have: table, digested parts, currency and amount. Written apart from landing on purpose."""
     record, value = _decoded(message, topics)
-    if isinstance(record, records.PaymentEvent) and _known(_currency(record), record.postings):
+    if isinstance(record, records.PaymentEvent) and _known(
+        _currency(record), (*record.postings, *record.balance_transactions)
+    ):
         yield from _payment_event(record)
     elif isinstance(record, records.SettlementEvent) and _known(record.currency, record.postings):
         yield from _settlement_event(record)
     elif isinstance(record, records.Rejection):
         parts = (record.source_topic, record.source_partition, record.source_offset, record.reason, record.value_sha256)
         yield "rejections", [*_texts(*parts), record.value or b""], "", 0
-    elif isinstance(record, records.PaymentCommand | records.ProviderResult | records.RoutingUpdate | records.Tenant):
+    elif isinstance(record, _INPUTS):
         yield "payment_inputs", _input(record), "", 0
     elif not isinstance(record, records.ClockTick):
         yield "landing_errors", [message.key() or b"", value], "", 0
@@ -250,8 +282,21 @@ def _payment_event(event: records.PaymentEvent) -> Iterator[Found]:
         event.attribution.actor_id,
         event.cause_offset,
         len(event.postings),
+        event.dispute.id if event.dispute else "",
+        event.dispute.status if event.dispute else "",
+        event.dispute.withdrawn_minor if event.dispute else 0,
+        event.proposal.id if event.proposal else "",
+        event.proposal.approved_by if event.proposal else "",
     )
     yield "payment_events", parts, currency, payment.amount_received_minor
+    for ordinal, one in enumerate(event.balance_transactions):
+        told = (one.id, event.tenant, one.type, one.source, one.gross_minor, one.fee_minor, one.available_on_ms)
+        yield (
+            "balance_transactions",
+            _texts(event.event_id, *told, ordinal, one.currency),
+            one.currency,
+            one.net_minor,
+        )
     yield from _legs(event.event_id, event.tenant, event.postings)
 
 
@@ -287,12 +332,10 @@ def _legs(event_id: str, tenant: str, postings: tuple[records.Posting, ...]) -> 
         yield "ledger_entries", parts, leg.currency, leg.amount_minor
 
 
-def _input(
-    record: records.PaymentCommand | records.ProviderResult | records.RoutingUpdate | records.Tenant,
-) -> list[bytes]:
+def _input(record: _Input) -> list[bytes]:
     payment_id = "" if isinstance(record, records.RoutingUpdate | records.Tenant) else record.payment_id
     kind = "tenant" if isinstance(record, records.Tenant) else ""
-    if isinstance(record, records.PaymentCommand | records.RoutingUpdate):
+    if isinstance(record, records.PaymentCommand | records.ProviderNotice | records.RoutingUpdate):
         kind = record.kind
     elif isinstance(record, records.ProviderResult):
         kind = record.operation
@@ -304,7 +347,7 @@ def _texts(*parts: object) -> list[bytes]:
     return [str(part).encode() for part in parts]
 
 
-def _known(currency: str, postings: tuple[records.Posting, ...]) -> bool:
+def _known(currency: str, postings: tuple[records.Posting | records.BalanceTransaction, ...]) -> bool:
     """Whether landing can book it: an event in an unknown currency is kept in landing_errors."""
     return (not currency or currency in EXPONENTS) and all(leg.currency in EXPONENTS for leg in postings)
 
@@ -327,7 +370,7 @@ def main() -> int:
             differences = compare(told.kafka, client, kafka_config=told.kafka_config)
             broken = [
                 f"{proof}: {dict(zip(names, row, strict=True))}"
-                for proof in ("proof_landed", "proof_balanced", "proof_settled")
+                for proof in ("proof_landed", "proof_balanced", "proof_settled", "proof_balances")
                 for names, row in _broken(client, proof)
             ]
         finally:

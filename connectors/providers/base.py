@@ -27,6 +27,8 @@ class OperationKind(StrEnum):
     CAPTURE = "capture"
     VOID = "void"
     REFUND = "refund"
+    SUBMIT_EVIDENCE = "submit_evidence"
+    ACCEPT_DISPUTE = "accept_dispute"
 
 
 class OutcomeKind(StrEnum):
@@ -39,6 +41,8 @@ class OutcomeKind(StrEnum):
     REFUND_PENDING = "refund_pending"
     REFUND_FAILED = "refund_failed"
     REQUIRES_ACTION = "requires_action"
+    EVIDENCE_SUBMITTED = "evidence_submitted"
+    DISPUTE_ACCEPTED = "dispute_accepted"
     DECLINED = "declined"
     REFUSED = "refused"
     UNKNOWN = "unknown"
@@ -56,7 +60,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One thing asked of one provider; everything a provider compares under its idempotency key is in here.
 
     `amount_minor` is in minor units of `currency` (ISO 4217). `charge_reference` is the provider's own name of the charge that a capture,
-    void or refund follows up; `payment_method` is a token and belongs to `authorize`, as does `capture`.
+    void or refund follows up, or of the dispute that is responded to; `payment_method` is a token and belongs to `authorize`, as does
+    `capture`. A capture that is not `final_capture` keeps the rest authorised. `evidence` belongs to `submit_evidence`.
     """
 
     kind: OperationKind
@@ -67,6 +72,31 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str | None = None
     capture: bool = False
     charge_reference: str | None = None
+    final_capture: bool = True
+    evidence: dict[str, str] = {}
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider tells of its own accord: how a dispute stands, in absolute figures.
+
+    `number` is its place among all that the provider tells, from 1; `sequence` that among what it tells about this dispute.
+    Amounts are in minor units of `currency`: disputed, taken back so far (all in all), charged for it (all in all).
+    """
+
+    number: int
+    notice_id: str
+    payment_reference: str
+    charge: str
+    dispute: str
+    sequence: int
+    status: str
+    amount_minor: int
+    currency: str
+    withdrawn_minor: int
+    fee_minor: int
+    reason: str
+    evidence_due_ms: int
+    occurred_ms: int
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,13 +119,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def definite(self) -> bool:
-        """Whether the provider has said its word on this operation (a pending refund's last word is still to come)."""
+        """Whether the provider has said its word on this operation (that on a pending refund or a challenge is still to come)."""
         return self.kind is not OutcomeKind.UNKNOWN
 
     @property
     def settled(self) -> bool:
         """Whether nothing more is to be learnt by inquiring."""
-        return self.kind not in (OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING)
+        return self.kind not in (OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING, OutcomeKind.REQUIRES_ACTION)
 
     @property
     def permits_failover(self) -> bool:
@@ -125,6 +155,10 @@ class Provider(Protocol):
         """Ask what became of the operation's key, and with `close` see to it that nothing can if nothing has."""
         ...
 
+    async def notices(self, *, after: int, timeout_s: float) -> list[Notice] | None:
+        """What the provider has told beyond notice number `after`, in order, a page at a time; None when it can't be asked now."""
+        ...
+
     async def aclose(self) -> None:
         """Give back connections."""
         ...
@@ -135,6 +169,8 @@ _EXPECTED: dict[OperationKind, frozenset[OutcomeKind]] = {
     OperationKind.CAPTURE: frozenset({OutcomeKind.CAPTURED}),
     OperationKind.VOID: frozenset({OutcomeKind.VOIDED}),
     OperationKind.REFUND: frozenset({OutcomeKind.REFUNDED, OutcomeKind.REFUND_PENDING, OutcomeKind.REFUND_FAILED}),
+    OperationKind.SUBMIT_EVIDENCE: frozenset({OutcomeKind.EVIDENCE_SUBMITTED}),
+    OperationKind.ACCEPT_DISPUTE: frozenset({OutcomeKind.DISPUTE_ACCEPTED}),
 }
 _ALWAYS_POSSIBLE = frozenset(
     {OutcomeKind.DECLINED, OutcomeKind.REFUSED, OutcomeKind.UNKNOWN, OutcomeKind.INTEGRITY_FAILURE}

@@ -13,6 +13,7 @@ from yarl import URL
 from connectors.providers.base import (
     DeclineKind,
     NotFound,
+    Notice,
     Operation,
     OperationKind,
     Outcome,
@@ -24,9 +25,16 @@ from connectors.providers.base import (
 CONNECTIONS_MAX = 128
 KEEP_ALIVE_S = 15.0
 ANSWER_BYTES_MAX = 16_384
+PAGE_BYTES_MAX = 1_000_000
 MESSAGE_CHARACTERS_MAX = 500
 
-_PATHS = {OperationKind.CAPTURE: "captures", OperationKind.VOID: "voids", OperationKind.REFUND: "refunds"}
+_PATHS = {
+    OperationKind.CAPTURE: "charges/{}/captures",
+    OperationKind.VOID: "charges/{}/voids",
+    OperationKind.REFUND: "charges/{}/refunds",
+    OperationKind.SUBMIT_EVIDENCE: "disputes/{}/evidence",
+    OperationKind.ACCEPT_DISPUTE: "disputes/{}/acceptances",
+}
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,255}")  # goes into a path, so it must not be able to leave its place there
 _DEFINITE_STATUSES = frozenset({200, 402, 422})
 
@@ -42,6 +50,8 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         "refund_pending",
         "refund_failed",
         "requires_action",
+        "evidence_submitted",
+        "dispute_accepted",
         "declined",
         "refused",
     ]
@@ -62,6 +72,15 @@ class _NotFoundBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _read_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class _Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of notices."""
+
+    data: list[Notice]
+
+
+_read_page = msgspec.json.Decoder(_Page).decode
 _read_not_found = msgspec.json.Decoder(_NotFoundBody).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -80,6 +99,7 @@ class SimulatedProvider:
         )
         # Built once: URL parsing is a good part of a small request's cost.
         self._authorizations = URL(f"{self._url}/authorizations")
+        self._notices = URL(f"{self._url}/notices")
         self._operations, self._close = URL(f"{self._url}/operations"), URL(f"{self._url}/operations/close")
 
     @property
@@ -132,17 +152,38 @@ class SimulatedProvider:
         charge = operation.charge_reference or ""
         if not _REFERENCE.fullmatch(charge):
             raise ValueError("the charge reference is none of this provider's")  # caught above: an inquiry settles it
-        return URL(f"{self._url}/charges/{charge}/{_PATHS[operation.kind]}"), _encode(body)
+        if operation.kind is OperationKind.CAPTURE and not operation.final_capture:
+            body["final"] = False
+        if operation.kind is OperationKind.SUBMIT_EVIDENCE:
+            body["evidence"] = operation.evidence
+        return URL(f"{self._url}/{_PATHS[operation.kind].format(charge)}"), _encode(body)
+
+    async def notices(self, *, after: int, timeout_s: float) -> list[Notice] | None:
+        """See `base.Provider.notices`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                status, answer = await self._ask(
+                    "GET", self._notices.with_query(after=str(after)), bytes_max=PAGE_BYTES_MAX
+                )
+            return _read_page(answer).data if status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):  # msgspec's errors are ValueErrors too
+            return None
 
     async def _ask(
-        self, method: str, url: URL, *, body: bytes | None = None, key: str | None = None
+        self,
+        method: str,
+        url: URL,
+        *,
+        body: bytes | None = None,
+        key: str | None = None,
+        bytes_max: int = ANSWER_BYTES_MAX,
     ) -> tuple[int, bytes]:
         headers = None if key is None else {"Idempotency-Key": key}
         async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
             answer = bytearray()
             async for chunk in response.content.iter_any():
                 answer += chunk
-                if len(answer) > ANSWER_BYTES_MAX:
+                if len(answer) > bytes_max:
                     return response.status, b""  # unreadable, hence unknown
             return response.status, bytes(answer)
 

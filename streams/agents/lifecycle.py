@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas import codec
 from schemas.catalogue import PAYMENTS_EVENTS, PAYMENTS_INPUTS, PAYMENTS_REPLIES, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
 from schemas.partitioner import partition_of
-from schemas.records import PaymentCommand, PaymentEvent, ProviderResult
+from schemas.records import PaymentCommand, PaymentEvent, ProviderNotice, ProviderResult
 from schemas.records import Record as Message
 from streams.agents._records import Rejected, check_key, read, rejection
 from streams.core.decision import Decision, Input
@@ -28,7 +28,7 @@ class Lifecycle:
             check_key(record, f"{message.tenant}/{message.payment_id}")
             if message.kind == "create":
                 self._check_partition(record)
-        elif isinstance(message, ProviderResult):
+        elif isinstance(message, ProviderResult | ProviderNotice):
             check_key(record, f"{message.tenant}/{message.payment_id}")
         _apply(decide(context.store, _input(record, message)), record, context, tenant=getattr(message, "tenant", ""))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from schemas.records import ProviderOperation
-from streams.core import checks, ids, keys, ledger
-from streams.core._guards import voiding
-from streams.core._objects import refunded_minor
+from schemas.records import ProposalObject, ProviderOperation
+from streams.core import checks, fees, ids, keys, ledger
+from streams.core._guards import dispute_of, voiding
+from streams.core._objects import left_minor, refunded_minor
 from streams.core._step import Step
 from streams.core.ledger import Postings
-from streams.core.state import Attempt, Payment, Refund, Texts, encode
+from streams.core.state import Attempt, Payment, Proposal, Refund, Texts, encode
 
 
 def create(step: Step) -> None:
@@ -30,6 +30,15 @@ def create(step: Step) -> None:
         step.input.time_ms,
         has_texts=bool(command.description or command.metadata),
     )
+
+
+def update(step: Step) -> None:
+    """Amount or payment method are changed."""
+    _take_method(step)
+    asked = step.command.amount_minor
+    if asked is not None and asked != step.payment.amount_minor:
+        step.changes["amount_minor"] = asked
+        step.changes["created_minor"] = step.payment.created_minor or step.payment.amount_minor
 
 
 def begin_confirmation(step: Step) -> None:
@@ -82,14 +91,27 @@ def ask_void(step: Step) -> None:
     """Ask the provider to give the authorisation up."""
     step.changes["cancellation_reason"] = step.command.reason or step.payment.cancellation_reason
     step.changes["canceling"] = False
+    _ask(step, "void", step.payment.amount_minor - step.the_attempt().captured_minor)
+
+
+def expire_action(step: Step) -> None:
+    """The customer has had time enough: ask the provider to give it up."""
+    step.changes["cancellation_reason"] = "abandoned"
     _ask(step, "void", step.payment.amount_minor)
+
+
+def expire_authorisation(step: Step) -> None:
+    """Nobody has captured in time: ask the provider to give the authorisation up."""
+    step.changes["cancellation_reason"] = "automatic"
+    _ask(step, "void", step.payment.amount_minor - step.the_attempt().captured_minor)
 
 
 def ask_capture(step: Step) -> None:
     """Ask the provider to capture."""
     asked = step.command.amount_minor
     step.changes["error_code"] = step.changes["error_decline_code"] = ""
-    _ask(step, "capture", step.payment.amount_minor if asked is None else asked)
+    left_minor = step.payment.amount_minor - step.the_attempt().captured_minor
+    _ask(step, "capture", left_minor if asked is None else asked, final=step.command.final_capture)
 
 
 def hold(step: Step) -> None:
@@ -99,6 +121,7 @@ def hold(step: Step) -> None:
         step.attempt = replace(attempt, status="authorized")
     else:
         step.attempt = replace(attempt, status="authorized", operation="", doubt="")
+    step.changes["authorized_ms"] = step.input.time_ms
     step.postings = ledger.hold(attempt.provider, step.tenant, step.payment.amount_minor, step.payment.currency)
 
 
@@ -117,29 +140,68 @@ def hold_and_capture(step: Step) -> None:
 def take(step: Step) -> None:
     """The money is taken (release where it was held, capture, fee); settlement is told."""
     before = _heard(step)
-    payment, result = step.payment, step.result
-    step.attempt = replace(
-        before,
-        status="captured",
-        operation="",
-        doubt="",
-        captured_minor=result.amount_minor,
-        asked_minor=result.amount_minor,
-        fee_minor=result.provider_fee_minor,
-    )
+    payment = step.payment
     step.changes["canceling"] = False
     step.changes["cancellation_reason"] = ""
-    step.changes["error_code"] = step.changes["error_decline_code"] = ""
     released: Postings = ()
     if before.status == "authorized":
-        released = ledger.release(before.provider, step.tenant, payment.amount_minor, payment.currency)
+        held_minor = payment.amount_minor - before.captured_minor
+        released = ledger.release(before.provider, step.tenant, held_minor, payment.currency)
+    _take(step, replace(before, status="captured", asked_final=True), released)
+
+
+def take_part(step: Step) -> None:
+    """A part of the money is taken (release, capture, fee); the rest stays authorised; settlement is told."""
+    before = _heard(step)
+    part_minor = step.result.amount_minor
+    released = ledger.release(before.provider, step.tenant, part_minor, step.payment.currency)
+    _take(step, replace(before, captures=(*before.captures, before.requests)), released)
+
+
+def _take(step: Step, attempt: Attempt, released: Postings) -> None:
+    """What the result says was captured becomes the tenant's, less fees."""
+    payment, result = step.payment, step.result
+    amount_minor, cost_minor, provider = result.amount_minor, result.provider_fee_minor, attempt.provider
+    rule = fees.rule(step.tenant_state(), payment_method=payment.payment_method, currency=payment.currency)
+    if rule is None:
+        fee_minor = cost_minor
+        fee_postings = ledger.fee(provider, step.tenant, fee_minor, payment.currency)
+    else:
+        fee_minor = fees.charge_minor(rule, amount_minor)
+        fee_postings = (
+            *ledger.tenant_fee(step.tenant, fee_minor, payment.currency),
+            *ledger.provider_cost(provider, cost_minor, payment.currency),
+        )
+    step.attempt = replace(
+        attempt,
+        operation="",
+        doubt="",
+        captured_minor=attempt.captured_minor + amount_minor,
+        asked_minor=amount_minor,
+        fee_minor=attempt.fee_minor + cost_minor,
+        tenant_fee_minor=attempt.tenant_fee_minor + fee_minor,
+        scheduled=rule is not None,
+    )
+    step.changes["error_code"] = step.changes["error_decline_code"] = ""
     step.postings = (
         *released,
-        *ledger.capture(before.provider, step.tenant, result.amount_minor, payment.currency),
-        *ledger.fee(before.provider, step.tenant, result.provider_fee_minor, payment.currency),
+        *ledger.capture(provider, step.tenant, amount_minor, payment.currency),
+        *fee_postings,
     )
-    step.move(kind="capture", amount_minor=result.amount_minor, object_id=step.charge_id, provider=before.provider)
-    move_fee(step, before.provider, step.charge_id)
+    step.move(kind="capture", amount_minor=amount_minor, object_id=step.charge_id, provider=provider)
+    if fee_minor:
+        step.move(kind="fee", amount_minor=-fee_minor, object_id=step.charge_id, provider=provider)
+    step.transact("charge", gross_minor=amount_minor, fee_minor=fee_minor, source=step.charge_id, delayed=True)
+
+
+def end_with_parts(step: Step) -> None:
+    """The rest of the hold ends (release); what was captured of it stays."""
+    attempt = _heard(step)
+    rest_minor = step.payment.amount_minor - attempt.captured_minor
+    step.attempt = replace(attempt, status="captured", outcome="captured", operation="", doubt="", asked_final=False)
+    step.changes["cancellation_reason"] = ""
+    step.changes["error_code"] = step.changes["error_decline_code"] = ""
+    step.postings = ledger.release(attempt.provider, step.tenant, rest_minor, step.payment.currency)
 
 
 def fail(step: Step) -> None:
@@ -170,6 +232,7 @@ def fail_and_cancel(step: Step) -> None:
 def await_action(step: Step) -> None:
     """The customer has to act at the provider."""
     step.attempt = replace(_heard(step), doubt="")
+    step.changes["action_url"] = checks.safe_url(step.result.action_url)
 
 
 def await_action_and_void(step: Step) -> None:
@@ -223,13 +286,25 @@ def begin_refund(step: Step) -> None:
     payment, command = step.payment, step.command
     attempt = step.the_attempt()
     asked = command.amount_minor
-    amount_minor = attempt.captured_minor - refunded_minor(payment) if asked is None else asked
+    amount_minor = left_minor(payment) if asked is None else asked
     key = command.attribution.idempotency_key
     refund = step.refund = Refund(
-        ids.refund_id(step.tenant, step.payment_id, key), step.number, amount_minor, reason=command.reason, waiting=key
+        ids.refund_id(step.tenant, step.payment_id, key),
+        step.number,
+        amount_minor,
+        reason=command.reason,
+        waiting=key,
+        fee_returned_minor=_returned_fee_minor(step, attempt, amount_minor),
     )
-    step.postings = ledger.refund(attempt.provider, step.tenant, amount_minor, payment.currency)
+    returned_minor = refund.fee_returned_minor
+    step.postings = (
+        *ledger.refund(attempt.provider, step.tenant, amount_minor, payment.currency),
+        *ledger.fee_returned(step.tenant, returned_minor, payment.currency),
+    )
     step.move(kind="refund", amount_minor=-amount_minor, object_id=refund.id, provider=attempt.provider)
+    if returned_minor:
+        step.move(kind="fee", amount_minor=returned_minor, object_id=refund.id, provider=attempt.provider)
+    step.transact("refund", gross_minor=-amount_minor, fee_minor=-returned_minor, source=refund.id)
     step.request(
         object_id=refund.id,
         operation="refund",
@@ -238,6 +313,93 @@ def begin_refund(step: Step) -> None:
         provider=attempt.provider,
         amount_minor=amount_minor,
         reference=attempt.reference,
+    )
+
+
+def _returned_fee_minor(step: Step, attempt: Attempt, amount_minor: int) -> int:
+    tenant = step.tenant_state()
+    if not attempt.scheduled or tenant is None or not tenant.refund_fees_returned:
+        return 0
+    return fees.returned_minor(
+        fee_minor=attempt.tenant_fee_minor,
+        captured_minor=attempt.captured_minor,
+        refunded_minor=refunded_minor(step.payment) + amount_minor,
+        returned_minor=sum(one.fee_returned_minor for one in step.payment.refunds if one.status != "failed"),
+    )
+
+
+def ask_evidence(step: Step) -> None:
+    """The provider is given the evidence."""
+    _ask_about_dispute(step, "submit_evidence")
+
+
+def ask_to_accept(step: Step) -> None:
+    """The provider is told that the tenant gives in."""
+    _ask_about_dispute(step, "accept_dispute")
+
+
+def _ask_about_dispute(step: Step, operation: ProviderOperation) -> None:
+    dispute = dispute_of(step)
+    assert dispute is not None  # required before
+    step.number, step.attempt = dispute.attempt, step.payment.attempts[dispute.attempt - 1]
+    dispute = step.dispute = replace(
+        dispute,
+        operation=operation,
+        requests=dispute.requests + 1,
+        waiting=step.command.attribution.idempotency_key,
+    )
+    step.request(
+        object_id=dispute.id,
+        operation=operation,
+        number=dispute.requests,
+        attempt=dispute.attempt,
+        provider=step.attempt.provider,
+        amount_minor=dispute.amount_minor,
+        reference=dispute.reference,
+    )
+
+
+def propose(step: Step) -> None:
+    """What an operator found is kept until another one approves it; it takes the place of an earlier proposal."""
+    command = step.command
+    who = command.attribution
+    proposal = Proposal(
+        ids.proposal_id(step.tenant, step.payment_id, who.idempotency_key),
+        command.resolution,
+        command.object_id,
+        command.amount_minor or 0,
+        who.reason,
+        who.actor_id,
+    )
+    step.changes["proposal"] = proposal
+    step.proposal = proposal_object(proposal)
+
+
+def approve(step: Step) -> None:
+    """A second operator has approved: what it says is carried out at once."""
+    proposal = step.payment.proposal
+    assert proposal is not None  # required before
+    step.changes["proposal"] = None
+    step.proposal = proposal_object(proposal, approved_by=step.command.attribution.actor_id)
+    if step.attempt is not None and proposal.object_id == step.charge_id:
+        step.attempt = replace(step.attempt, doubt="unknown")
+
+
+def stand(step: Step) -> None:
+    """The authorisation stands, and nothing is under way."""
+    step.attempt = replace(step.the_attempt(), operation="", doubt="")
+
+
+def proposal_object(proposal: Proposal, *, approved_by: str = "") -> ProposalObject:
+    """The proposal as events tell of it."""
+    return ProposalObject(
+        id=proposal.id,
+        resolution=proposal.resolution,
+        amount_minor=proposal.amount_minor,
+        object_id=proposal.object_id,
+        reason=proposal.reason,
+        proposed_by=proposal.proposed_by,
+        approved_by=approved_by,
     )
 
 
@@ -255,7 +417,7 @@ def _keep_policy(step: Step) -> None:
     step.changes["policy_version"] = step.routing.policy_version
 
 
-def _ask(step: Step, operation: ProviderOperation, amount_minor: int) -> None:
+def _ask(step: Step, operation: ProviderOperation, amount_minor: int, *, final: bool = True) -> None:
     """One more request about the attempt at hand."""
     attempt = step.the_attempt()
     number = attempt.requests + 1
@@ -264,6 +426,7 @@ def _ask(step: Step, operation: ProviderOperation, amount_minor: int) -> None:
         operation=operation,
         requests=number,
         asked_minor=amount_minor if operation == "capture" else attempt.asked_minor,
+        asked_final=final,
     )
     step.request(
         object_id=step.charge_id,
@@ -273,6 +436,7 @@ def _ask(step: Step, operation: ProviderOperation, amount_minor: int) -> None:
         provider=attempt.provider,
         amount_minor=amount_minor,
         reference=attempt.reference,
+        final_capture=final,
     )
 
 
@@ -282,8 +446,13 @@ def _heard(step: Step) -> Attempt:
     return replace(attempt, outcome=result.outcome, reference=result.provider_reference or attempt.reference)
 
 
-def move_fee(step: Step, provider: str, object_id: str) -> None:
-    """Tell settlement of the fee that the result names, if any."""
-    fee_minor = step.result.provider_fee_minor
-    if fee_minor:
-        step.move(kind="fee", amount_minor=-fee_minor, object_id=object_id, provider=provider)
+def keep_fee(step: Step, provider: str, object_id: str) -> Postings:
+    """What the provider keeps for what the result tells of: the tenant's, or, where it pays by rules of its own, ours."""
+    fee_minor, currency = step.result.provider_fee_minor, step.payment.currency
+    if not fee_minor:
+        return ()
+    if step.the_attempt().scheduled:
+        return ledger.provider_cost(provider, fee_minor, currency)
+    step.move(kind="fee", amount_minor=-fee_minor, object_id=object_id, provider=provider)
+    step.transact("fee", gross_minor=0, fee_minor=fee_minor, source=object_id)
+    return ledger.fee(provider, step.tenant, fee_minor, currency)

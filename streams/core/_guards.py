@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from streams.core._objects import refunded_minor
+from streams.core._objects import disputed_minor, left_minor
 from streams.core._step import Step
 from streams.core.errors import CommandError
+from streams.core.state import Dispute
 
 ATTEMPTS_MAX = 32
 REFUNDS_MAX = 100
+CAPTURES_MAX = 50
 
 # Requirements: raise CommandError.
 
@@ -22,20 +24,49 @@ def needs_method_to_confirm(step: Step) -> None:
 
 
 def at_most_the_authorisation(step: Step) -> None:
-    """At most what is authorised."""
+    """At most what is authorised and not captured yet; and a part only while its provider has parts left."""
     asked = step.command.amount_minor
-    if asked is not None and asked > step.payment.amount_minor:
-        raise CommandError(
-            "amount_too_large", param="amount_minor", asked=asked, left=step.payment.amount_minor, wish="capture"
-        )
+    attempt = step.the_attempt()
+    left = step.payment.amount_minor - attempt.captured_minor
+    if asked is not None and asked > left:
+        raise CommandError("amount_too_large", param="amount_minor", asked=asked, left=left, wish="capture")
+    if not step.command.final_capture and len(attempt.captures) >= CAPTURES_MAX:
+        raise CommandError("capture_limit", limit=CAPTURES_MAX)
+
+
+def something_to_change(step: Step) -> None:
+    """An amount or a payment method."""
+    if step.command.amount_minor is None and not step.command.payment_method:
+        raise CommandError("nothing_to_update", param="amount_minor")
+
+
+def dispute_of(step: Step) -> Dispute | None:
+    """The dispute that the command names; None when the payment has no such one."""
+    object_id = step.command.object_id
+    return next((one for one in step.payment.disputes if one.id == object_id), None)
+
+
+def waits_for_response(step: Step) -> None:
+    """A dispute that waits for the tenant's response, and nothing asked about it meanwhile."""
+    dispute = dispute_of(step)
+    if dispute is None:
+        raise CommandError("dispute_missing", param="object_id", object_id=step.command.object_id)
+    if dispute.operation:
+        raise CommandError("dispute_busy")
+    inquiry = dispute.status == "warning_needs_response" and step.command.kind == "submit_evidence"
+    if not (inquiry or dispute.status == "needs_response") or dispute.doubt:
+        wish = "take evidence" if step.command.kind == "submit_evidence" else "be accepted"
+        raise CommandError("dispute_unexpected_state", status=dispute.status, wish=wish)
+    if step.command.kind == "submit_evidence" and not step.command.evidence:
+        raise CommandError("evidence_missing", param="evidence")
 
 
 def at_most_what_is_left(step: Step) -> None:
     """At most what is captured and neither refunded nor being refunded."""
     payment = step.payment
-    left = payment.attempts[-1].captured_minor - refunded_minor(payment)
+    left = left_minor(payment)
     if left == 0:
-        raise CommandError("charge_already_refunded")
+        raise CommandError("charge_disputed" if disputed_minor(payment) else "charge_already_refunded")
     if len(payment.refunds) >= REFUNDS_MAX:
         raise CommandError("refund_limit", limit=REFUNDS_MAX)
     asked = step.command.amount_minor
@@ -80,9 +111,20 @@ def nothing_can_be_charged(step: Step) -> bool:
     return step.payment.manual and attempt.operation == "authorize" and not attempt.doubt and not step.payment.canceling
 
 
-def manual(step: Step) -> bool:
-    """Capture is manual."""
-    return step.payment.manual
+def captured_unasked(step: Step) -> bool:
+    """Capture is manual, and no two operators say that it is right."""
+    return step.payment.manual and step.proposal is None
+
+
+def part(step: Step) -> bool:
+    """More of it is to be captured later."""
+    attempt = step.the_attempt()
+    return not attempt.asked_final and attempt.captured_minor + step.result.amount_minor < step.payment.amount_minor
+
+
+def partly_captured(step: Step) -> bool:
+    """A part of it was captured."""
+    return step.the_attempt().captured_minor > 0
 
 
 def automatic(step: Step) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schemas.records import ChargeObject, ChargeStatus, PaymentObject, RefundObject
+from schemas.records import ChargeObject, ChargeStatus, DisputeObject, PaymentObject, RefundObject
 from streams.core import ids
 from streams.core.errors import last_error_message
-from streams.core.state import Attempt, AttemptStatus, Payment, Refund, Texts
+from streams.core.state import Attempt, AttemptStatus, Dispute, Payment, Refund, Texts
 
 NO_TEXTS = Texts()
 
@@ -25,6 +25,17 @@ def refunded_minor(payment: Payment) -> int:
     return sum(refund.amount_minor for refund in payment.refunds if refund.status != "failed")
 
 
+def disputed_minor(payment: Payment) -> int:
+    """Taken back from the tenant for disputes and not given back, in minor units."""
+    return sum(dispute.withdrawn_minor for dispute in payment.disputes)
+
+
+def left_minor(payment: Payment) -> int:
+    """Captured and neither refunded, being refunded nor taken back for disputes, in minor units."""
+    captured = sum(attempt.captured_minor for attempt in payment.attempts if attempt.status == "captured")
+    return captured - refunded_minor(payment) - disputed_minor(payment)
+
+
 def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentObject:
     """The payment intent."""
     attempts = payment.attempts
@@ -37,7 +48,8 @@ def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentOb
         provider = latest.provider
         in_doubt = latest.doubt != ""
         if latest.status == "authorized":
-            capturable = payment.amount_minor
+            capturable = payment.amount_minor - latest.captured_minor
+            received = latest.captured_minor
         elif latest.status == "captured":
             received = latest.captured_minor
     return PaymentObject(
@@ -60,6 +72,9 @@ def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentOb
         last_error_code=payment.error_code,
         last_error_decline_code=payment.error_decline_code,
         last_error_message=last_error_message(payment.error_code),
+        amount_disputed_minor=disputed_minor(payment) if payment.disputes else 0,
+        action_url=payment.action_url if payment.status == "requires_action" else "",
+        due_ms=payment.due_ms,
         created_ms=payment.created_ms,
     )
 
@@ -82,6 +97,7 @@ def charge_object(payment_id: str, payment: Payment, number: int, attempt: Attem
         currency=payment.currency,
         provider_reference=attempt.reference,
         provider_fee_minor=attempt.fee_minor,
+        tenant_fee_minor=attempt.tenant_fee_minor,
         failure_code=attempt.failure_code,
         failure_message=message,
     )
@@ -99,4 +115,23 @@ def refund_object(payment_id: str, payment: Payment, refund: Refund) -> RefundOb
         provider=payment.attempts[refund.attempt - 1].provider,
         provider_reference=refund.reference,
         failure_reason=refund.failure,
+    )
+
+
+def dispute_object(payment_id: str, payment: Payment, dispute: Dispute) -> DisputeObject:
+    """The dispute."""
+    return DisputeObject(
+        id=dispute.id,
+        charge=ids.charge_id(payment_id, dispute.attempt),
+        amount_minor=dispute.amount_minor,
+        currency=payment.currency,
+        status=dispute.status,
+        reason=dispute.reason,
+        provider=payment.attempts[dispute.attempt - 1].provider,
+        provider_reference=dispute.reference,
+        withdrawn_minor=dispute.withdrawn_minor,
+        fee_minor=dispute.fee_minor,
+        evidence_due_ms=dispute.due_ms,
+        evidence_submitted=dispute.submitted,
+        outcome_unknown=dispute.doubt != "",
     )

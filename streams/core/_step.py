@@ -8,25 +8,30 @@ from msgspec.structs import replace
 
 from schemas.records import (
     Attribution,
+    BalanceTransaction,
+    BalanceTransactionType,
     Movement,
     MovementKind,
     PaymentCommand,
     PaymentEvent,
     PaymentStatus,
+    ProposalObject,
+    ProviderNotice,
     ProviderOperation,
     ProviderRequest,
     ProviderResult,
     RoutingDecision,
 )
-from streams.core import _objects, ids, keys, ledger, routing
+from streams.core import _objects, deadlines, ids, keys, ledger, routing, tenants
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import InvariantBroken
 from streams.core.ledger import Postings
-from streams.core.state import Attempt, Payment, Refund, Texts, decode, encode
+from streams.core.state import Attempt, Dispute, Payment, Refund, TenantState, Texts, decode, encode
 
 NO_PAYMENT = Payment("none", 0, "", manual=False, payment_method="", customer="", created_ms=0)
 _NO_COMMAND = PaymentCommand()
 _NO_RESULT = ProviderResult()
+_NO_NOTICE = ProviderNotice()
 
 
 class Step:
@@ -38,24 +43,30 @@ class Step:
     """
 
     __slots__ = (
+        "_tenant_state",
         "attempt",
         "attribution",
         "changes",
         "command",
         "decision",
         "digest",
+        "dispute",
         "event_id",
         "input",
         "message",
+        "notice",
         "number",
         "payment",
         "payment_id",
         "postings",
+        "proposal",
         "refund",
         "result",
         "routing",
         "tenant",
         "texts",
+        "transactions",
+        "transactions_made",
         "view",
     )
 
@@ -70,6 +81,8 @@ class Step:
         attribution: Attribution,
         command: PaymentCommand = _NO_COMMAND,
         result: ProviderResult = _NO_RESULT,
+        notice: ProviderNotice = _NO_NOTICE,
+        decision: Decision | None = None,
     ) -> None:
         self.view = view
         self.input = input
@@ -79,7 +92,8 @@ class Step:
         self.attribution = attribution
         self.command = command
         self.result = result
-        self.decision = Decision()
+        self.notice = notice
+        self.decision = Decision() if decision is None else decision
         self.digest = ids.input_digest(input.topic, input.partition, input.offset)
         self.texts = _objects.NO_TEXTS
         self.number = 0
@@ -97,6 +111,11 @@ class Step:
         self.event_id = ""
         self.message = ""
         self.refund: Refund | None = None
+        self.dispute: Dispute | None = None
+        self.proposal: ProposalObject | None = None
+        self.transactions: tuple[BalanceTransaction, ...] = ()
+        self.transactions_made = 0
+        self._tenant_state: TenantState | None = None
         self.routing: RoutingDecision | None = None
         self.postings: Postings = ()
         self.changes: dict[str, Any] = {}
@@ -120,6 +139,19 @@ class Step:
             raise InvariantBroken(message)
         return self.refund
 
+    def the_dispute(self) -> Dispute:
+        """The dispute at hand, which must be there."""
+        if self.dispute is None:
+            message = f"{self.tenant}/{self.payment_id} has no dispute at hand"
+            raise InvariantBroken(message)
+        return self.dispute
+
+    def tenant_state(self) -> TenantState | None:
+        """The tenant's configuration; None for one that was never known."""
+        if self._tenant_state is None:
+            self._tenant_state = tenants.known(self.view, self.tenant)
+        return self._tenant_state
+
     def route(self, tried: tuple[str, ...]) -> RoutingDecision:
         """The routing decision for the next attempt."""
         self.routing = routing.choose(
@@ -142,6 +174,7 @@ class Step:
         amount_minor: int,
         reference: str = "",
         capture: bool = False,
+        final_capture: bool = True,
     ) -> None:
         """Ask a provider for something."""
         payment = self.payment
@@ -162,6 +195,8 @@ class Step:
                 capture=capture,
                 provider_reference=reference,
                 description=self.texts.description,
+                final_capture=final_capture,
+                evidence=self.command.evidence,
                 requested_ms=self.input.time_ms,
                 attribution=self.attribution,
             )
@@ -186,6 +221,28 @@ class Step:
             )
         )
 
+    def transact(
+        self, kind: BalanceTransactionType, *, gross_minor: int, fee_minor: int, source: str, delayed: bool = False
+    ) -> None:
+        """Say how the tenant's balance changes with the event that has begun; `delayed` when it can't be paid out at once."""
+        if not gross_minor and not fee_minor:
+            return
+        tenant = self.tenant_state() if delayed else None
+        self.transactions = (
+            *self.transactions,
+            BalanceTransaction(
+                id=ids.transaction_id(self.event_id[4:], self.transactions_made),
+                type=kind,
+                gross_minor=gross_minor,
+                fee_minor=fee_minor,
+                net_minor=gross_minor - fee_minor,
+                currency=self.payment.currency,
+                source=source,
+                available_on_ms=self.input.time_ms + (tenant.available_delay_ms if tenant else 0),
+            ),
+        )
+        self.transactions_made += 1
+
     def record(self, *, event_type: str, from_status: PaymentStatus, to_status: PaymentStatus) -> None:
         """Fold the changes into the payment and tell of it."""
         before = self.payment
@@ -200,6 +257,20 @@ class Step:
         refund = self.refund
         if refund is not None:
             changes["refunds"] = _with_refund(before.refunds, refund)
+        dispute = self.dispute
+        if dispute is not None:
+            changes["disputes"] = _with_dispute(before.disputes, dispute)
+        if to_status != from_status:
+            if to_status in deadlines.WAITING:
+                changes["due_ms"] = deadlines.due_ms(
+                    to_status,
+                    now_ms=self.input.time_ms,
+                    authorized_ms=changes.get("authorized_ms", before.authorized_ms),
+                    payment_method=changes.get("payment_method", before.payment_method),
+                    tenant=self.tenant_state(),
+                )
+            elif before.due_ms:
+                changes["due_ms"] = 0
         payment = self.payment = replace(before, **changes)
         decision = self.decision
         input_ = self.input
@@ -219,8 +290,11 @@ class Step:
                 if attempt is None
                 else _objects.charge_object(self.payment_id, payment, number, attempt, self.message),
                 refund=None if refund is None else _objects.refund_object(self.payment_id, payment, refund),
+                dispute=None if dispute is None else _objects.dispute_object(self.payment_id, payment, dispute),
+                proposal=self.proposal,
                 decision=self.routing,
                 postings=ledger.balanced(self.postings),
+                balance_transactions=self.transactions,
                 attribution=self.attribution,
                 cause_topic=input_.topic,
                 cause_partition=input_.partition,
@@ -231,12 +305,18 @@ class Step:
         )
         self.changes = {}
         self.postings = ()
+        self.transactions = ()
+        self.transactions_made = 0
         self.routing = None
         self.message = ""
 
     def update_refund(self, refund: Refund) -> None:
         """Change a refund without news."""
         self.payment = replace(self.payment, refunds=_with_refund(self.payment.refunds, refund))
+
+    def update_dispute(self, dispute: Dispute) -> None:
+        """Change a dispute without news."""
+        self.payment = replace(self.payment, disputes=_with_dispute(self.payment.disputes, dispute))
 
     def payment_bytes(self) -> bytes:
         """The payment's new state, after the invariants were checked."""
@@ -248,10 +328,17 @@ class Step:
         if captured > 1:
             message = f"P3: {self.tenant}/{self.payment_id} has {captured} captured attempts"
             raise InvariantBroken(message)
-        if payment.refunds and _objects.refunded_minor(payment) > payment.attempts[-1].captured_minor:
-            message = f"{self.tenant}/{self.payment_id} has refunded more than it captured"
+        if (payment.refunds or payment.disputes) and _objects.left_minor(payment) < 0:
+            message = f"{self.tenant}/{self.payment_id} has given back more than it captured"
             raise InvariantBroken(message)
         return encode(payment)
+
+
+def _with_dispute(disputes: tuple[Dispute, ...], dispute: Dispute) -> tuple[Dispute, ...]:
+    for index, known in enumerate(disputes):
+        if known.id == dispute.id:
+            return (*disputes[:index], dispute, *disputes[index + 1 :])
+    return (*disputes, dispute)
 
 
 def _with_refund(refunds: tuple[Refund, ...], refund: Refund) -> tuple[Refund, ...]:

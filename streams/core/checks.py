@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
-from schemas.records import Attribution, PaymentCommand, PaymentIntent, ProviderResult, RejectionReason, Tenant
+from schemas.records import (
+    Attribution,
+    PaymentCommand,
+    PaymentIntent,
+    ProviderNotice,
+    ProviderResult,
+    RejectionReason,
+    Tenant,
+)
 from streams.core import ids, windows
 from streams.core.errors import Refused
 
@@ -26,6 +34,15 @@ METADATA_VALUE_CHARS_MAX = 500
 FINGERPRINT_CHARS_MAX = 128
 PROVIDER_TEXT_CHARS_MAX = 300
 """A provider's own words are cut there."""
+
+RULES_MAX = 100
+BASIS_POINTS_MAX = 10_000
+CAPTURE_DAYS_MAX = 31
+ACTION_HOURS_MAX = 31 * 24
+AVAILABLE_DELAY_MS_MAX = 31 * 86_400_000
+URL_CHARS_MAX = 2_000
+EVIDENCE_KEYS_MAX = 30
+EVIDENCE_VALUE_CHARS_MAX = 5_000
 
 CANCELLATION_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer", "abandoned")
 REFUND_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer")
@@ -46,6 +63,8 @@ _OUTCOMES: dict[str, frozenset[str]] = {
     ),
     "capture": frozenset({"captured", "declined", "refused", "unknown", "integrity_failure"}),
     "void": frozenset({"voided", "declined", "refused", "unknown", "integrity_failure"}),
+    "submit_evidence": frozenset({"evidence_submitted", "declined", "refused", "unknown"}),
+    "accept_dispute": frozenset({"dispute_accepted", "declined", "refused", "unknown"}),
     "refund": frozenset(
         {"refunded", "refund_pending", "refund_failed", "declined", "refused", "unknown", "integrity_failure"}
     ),
@@ -106,6 +125,11 @@ def safe_text(text: str) -> str:
         for start, end in list(_spans(text)):
             text = text[:start] + "*" * (end - start) + text[end:]
     return text[:PROVIDER_TEXT_CHARS_MAX]
+
+
+def safe_url(url: str) -> str:
+    """An outsider's address as we may keep it: none, where it is too long, not printable or holds a card number."""
+    return url if len(url) <= URL_CHARS_MAX and url.isprintable() and not has_card_number(url) else ""
 
 
 def _are_plain(*texts: str) -> bool:
@@ -214,7 +238,7 @@ def check_command(command: PaymentCommand) -> None:
     _check_tenant(command.tenant)
     _check_payment_id(command.payment_id)
     if command.kind == "unrecognized":
-        _refuse("invalid_field", "kind", "kind must be create, confirm, capture, cancel or refund.")
+        _refuse("invalid_field", "kind", "kind must be one of CommandKind's symbols.")
     who = command.attribution
     _check_attribution(who)
     if command.kind == "create":
@@ -225,6 +249,8 @@ def check_command(command: PaymentCommand) -> None:
         _refuse("invalid_field", "reason", f"A cancellation's reason is one of {', '.join(CANCELLATION_REASONS[1:])}.")
     if command.kind == "refund" and command.reason not in REFUND_REASONS:
         _refuse("invalid_field", "reason", f"A refund's reason is one of {', '.join(REFUND_REASONS[1:])}.")
+    if command.kind == "propose" and not 0 < len(command.resolution) <= TEXT_CHARS_MAX:
+        _refuse("invalid_field", "resolution", "A proposal says what it resolves to.")
     if command.reply_partition is not None and command.reply_partition < 0:
         _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
     _check_command_texts(command)
@@ -245,8 +271,18 @@ def _check_command_texts(command: PaymentCommand) -> None:
     if command.metadata:
         _check_metadata(command.metadata)
         _check_cards(("metadata", text) for pair in command.metadata.items() for text in pair)
+    if command.evidence:
+        _check_evidence(command.evidence)
     if len(command.fingerprint) <= FINGERPRINT_CHARS_MAX and _are_plain(
-        command.payment_method, command.customer, command.description, command.fingerprint, command.correlation_id
+        command.payment_method,
+        command.customer,
+        command.description,
+        command.fingerprint,
+        command.correlation_id,
+        command.reason,
+        command.object_id,
+        command.resolution,
+        command.currency,
     ):
         return
     texts = (
@@ -255,9 +291,64 @@ def _check_command_texts(command: PaymentCommand) -> None:
         ("description", command.description, DESCRIPTION_CHARS_MAX),
         ("fingerprint", command.fingerprint, FINGERPRINT_CHARS_MAX),
         ("correlation_id", command.correlation_id, TEXT_CHARS_MAX),
+        ("reason", command.reason, TEXT_CHARS_MAX),
+        ("object_id", command.object_id, TEXT_CHARS_MAX),
+        ("resolution", command.resolution, TEXT_CHARS_MAX),
+        ("currency", command.currency, TEXT_CHARS_MAX),
     )
     _check_texts(texts)
     _check_cards((field, text) for field, text, _ in texts)
+
+
+def _check_evidence(evidence: Mapping[str, str]) -> None:
+    if len(evidence) > EVIDENCE_KEYS_MAX:
+        _refuse(
+            "invalid_field", "evidence", f"evidence has {len(evidence)} texts; at most {EVIDENCE_KEYS_MAX} are allowed."
+        )
+    for key, value in evidence.items():
+        if not 0 < len(key) <= METADATA_KEY_CHARS_MAX or len(value) > EVIDENCE_VALUE_CHARS_MAX:
+            message = (
+                f"A text of evidence has a name of 1 to {METADATA_KEY_CHARS_MAX} characters and at most "
+                f"{EVIDENCE_VALUE_CHARS_MAX} characters."
+            )
+            _refuse("invalid_field", "evidence", message)
+    _check_cards(("evidence", text) for pair in evidence.items() for text in pair)
+
+
+def check_notice(notice: ProviderNotice) -> None:
+    """Raises `Refused` when a provider's notice breaks its contract, whatever the state of its payment."""
+    _check_tenant(notice.tenant)
+    _check_payment_id(notice.payment_id)
+    if notice.kind != "dispute":
+        _refuse("invalid_field", "kind", "kind must be dispute.")
+    if notice.dispute_status == "unrecognized":
+        _refuse("invalid_field", "dispute_status", "dispute_status must be one of DisputeStatus' symbols.")
+    _check_key("notice_id", notice.notice_id)
+    _check_key("dispute_reference", notice.dispute_reference)
+    _check_key("charge_reference", notice.charge_reference)
+    _check_key("provider", notice.provider)
+    _check_amount(notice.amount_minor)
+    _check_currency(notice.currency)
+    if notice.sequence < 1:
+        _refuse("invalid_field", "sequence", "sequence counts from 1.")
+    if not 0 <= notice.withdrawn_minor <= AMOUNT_MINOR_MAX:
+        _refuse("invalid_amount", "withdrawn_minor", f"withdrawn_minor must be 0 to {AMOUNT_MINOR_MAX} minor units.")
+    if not 0 <= notice.provider_fee_minor <= AMOUNT_MINOR_MAX:
+        _refuse("invalid_amount", "provider_fee_minor", f"A fee must be 0 to {AMOUNT_MINOR_MAX} minor units.")
+    if not 0 <= notice.evidence_due_ms <= windows.TIME_MS_MAX:
+        _refuse("invalid_field", "evidence_due_ms", "evidence_due_ms is no time of this calendar.")
+    who = notice.attribution
+    _check_traceparent(who.traceparent, "attribution.traceparent")
+    texts = (
+        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
+        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
+        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
+    )
+    _check_texts(texts)
+    _check_cards((field, text) for field, text, _ in texts)
+    named = ("notice_id", "dispute_reference", "charge_reference", "provider")
+    _check_cards((field, getattr(notice, field)) for field in named)
 
 
 def check_result(result: ProviderResult) -> None:
@@ -300,11 +391,32 @@ def _check_result_texts(result: ProviderResult) -> None:
     _check_cards((field, text) for field, text, _ in texts)
 
 
+def _check_terms(tenant: Tenant) -> None:
+    """What a tenant pays, and how long things last."""
+    if len(tenant.fees) > RULES_MAX or len(tenant.capture_rules) > RULES_MAX:
+        _refuse("invalid_field", "fees", f"A tenant has at most {RULES_MAX} rules of a kind.")
+    for one in tenant.fees:
+        if one.currency and one.currency not in EXPONENTS:
+            _refuse("unknown_currency", "fees.currency", "A fee's currency is an active ISO 4217 code, or empty.")
+        if not 0 <= one.basis_points <= BASIS_POINTS_MAX:
+            _refuse("invalid_field", "fees.basis_points", f"basis_points must be 0 to {BASIS_POINTS_MAX}.")
+        if not (0 <= one.fixed_minor <= AMOUNT_MINOR_MAX and 0 <= one.dispute_minor <= AMOUNT_MINOR_MAX):
+            _refuse("invalid_amount", "fees", f"A fixed fee must be 0 to {AMOUNT_MINOR_MAX} minor units.")
+    for days in (tenant.capture_days, *(one.days for one in tenant.capture_rules)):
+        if not 1 <= days <= CAPTURE_DAYS_MAX:
+            _refuse("invalid_field", "capture_days", f"An authorisation lasts 1 to {CAPTURE_DAYS_MAX} days.")
+    if not 1 <= tenant.action_hours <= ACTION_HOURS_MAX:
+        _refuse("invalid_field", "action_hours", f"A challenge lasts 1 to {ACTION_HOURS_MAX} hours.")
+    if not 0 <= tenant.available_delay_ms <= AVAILABLE_DELAY_MS_MAX:
+        _refuse("invalid_field", "available_delay_ms", f"available_delay_ms must be 0 to {AVAILABLE_DELAY_MS_MAX}.")
+
+
 def check_tenant(tenant: Tenant) -> None:
     """Raises `Refused` when a tenant's configuration can't be worked with."""
     _check_tenant(tenant.tenant)
     if tenant.status == "unrecognized":
         _refuse("invalid_field", "status", "status must be active or suspended.")
+    _check_terms(tenant)
     field = windows.fault(
         timezone=tenant.timezone,
         cutoff=tenant.settlement_cutoff,

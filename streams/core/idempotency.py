@@ -36,9 +36,17 @@ def fingerprint(command: PaymentCommand) -> bytes:
                 command.description,
                 command.metadata,
                 command.reason,
+                # Later fields only where they are used, so that digests made before them still fit.
+                *_later_parameters(command),
             )
         )
     )
+
+
+def _later_parameters(command: PaymentCommand) -> tuple[object, ...]:
+    if command.final_capture and not (command.object_id or command.evidence or command.resolution):
+        return ()
+    return command.object_id, command.final_capture, command.evidence, command.resolution
 
 
 def texts_of(view: View, tenant: str, payment_id: str, payment: Payment) -> Texts:
@@ -168,9 +176,10 @@ def _reply(
     ordinal: int,
     replayed: bool,
 ) -> Reply:
-    refund = None
+    refund = dispute = None
     if payment is not None and stored.refund_id:
         refund = next((one for one in payment.refunds if one.id == stored.refund_id), None)
+        dispute = next((one for one in payment.disputes if one.id == stored.refund_id), None)
     return Reply(
         correlation_id=stored.correlation_id,
         tenant=tenant,
@@ -180,6 +189,7 @@ def _reply(
         error=None if stored.error is None else ErrorObject(**msgspec.structs.asdict(stored.error)),
         payment=None if payment is None else _objects.payment_object(payment_id, payment, texts),
         refund=None if payment is None or refund is None else _objects.refund_object(payment_id, payment, refund),
+        dispute=None if payment is None or dispute is None else _objects.dispute_object(payment_id, payment, dispute),
         attribution=attribution,
         cause_topic=input.topic,
         cause_partition=input.partition,

@@ -50,6 +50,16 @@ def refund_id(tenant: str, payment_id: str, idempotency_key: str) -> str:
     return "re_" + _digest(f"re/{tenant}/{payment_id}/{idempotency_key}")
 
 
+def dispute_id(tenant: str, payment_id: str, provider: str, reference: str) -> str:
+    """The dispute that a provider knows by this reference."""
+    return "dp_" + _digest(f"dp/{tenant}/{payment_id}/{provider}/{reference}")
+
+
+def proposal_id(tenant: str, payment_id: str, idempotency_key: str) -> str:
+    """The proposal that a command with this key makes."""
+    return "prop_" + _digest(f"prop/{tenant}/{payment_id}/{idempotency_key}")
+
+
 def request_id(object_id: str, operation: str, number: int) -> str:
     """A provider request, and its idempotency key at the provider. `number` counts the object's requests from 1."""
     return f"{object_id}_{operation}_{number}"
@@ -83,6 +93,11 @@ def event_id(input_digest: str, ordinal: int) -> str:
 def movement_id(input_digest: str, number: int) -> str:
     """The movement with this number among those of its input."""
     return f"mv_{input_digest}{number:02x}"
+
+
+def transaction_id(input_digest: str, number: int) -> str:
+    """The balance transaction with this number among those of its input."""
+    return f"txn_{input_digest}{number:02x}"
 
 
 def window_id(tenant: str, provider: str, currency: str, opens_ms: int) -> str:

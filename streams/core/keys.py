@@ -12,6 +12,8 @@ HEALTH = b"h/"
 """Lifecycle: providers that may not be chosen now."""
 EXPIRY_PREFIX = b"e/"
 """Lifecycle: stored replies by the time they end, so that a tick finds the due ones first."""
+DUE_PREFIX = b"d/"
+"""Lifecycle: payments by the time their authorisation or challenge ends, so that a tick finds the due ones first."""
 TENANT_PREFIX = b"t/"
 """Both folds: tenants."""
 OPEN_PREFIX = b"o/"
@@ -46,6 +48,23 @@ def expiry_parts(key: bytes) -> tuple[int, bytes]:
     """Time and reply key of an `expiry` key."""
     start = len(EXPIRY_PREFIX)
     return int.from_bytes(key[start : start + _TIME_BYTES], "big"), key[start + _TIME_BYTES :]
+
+
+def notice(tenant: str, payment_id: str, provider: str, notice_id: str) -> bytes:
+    """The mark that this notice of a provider was taken; forgotten as answers are."""
+    return f"n/{tenant}/{payment_id}/{provider}/{notice_id}".encode()
+
+
+def due(due_ms: int, payment_key: bytes) -> bytes:
+    """The mark that something about the payment under `payment_key` ends at `due_ms`; sorts by time."""
+    return DUE_PREFIX + due_ms.to_bytes(_TIME_BYTES, "big") + payment_key
+
+
+def due_parts(key: bytes) -> tuple[int, str, str]:
+    """Time, tenant and payment id of a `due` key."""
+    start = len(DUE_PREFIX)
+    _, tenant, payment_id = key[start + _TIME_BYTES :].decode().split("/")
+    return int.from_bytes(key[start : start + _TIME_BYTES], "big"), tenant, payment_id
 
 
 def tenant(tenant: str) -> bytes:

@@ -92,6 +92,8 @@ def verdict(attempt: Attempt, operation: str, outcome: str) -> Verdict:
     if standing == "held" and outcome == attempt.outcome:
         return "same"  # it is held for that very reason
     found = _VERDICTS.get((standing, f"{operation}/{outcome}"), "contradiction")
+    if attempt.captures and not attempt.asked_final and f"{operation}/{outcome}" == "void/voided":
+        return "same"  # it was captured in parts, and the rest voided
     if found == "give_back" and attempt.captured_minor:
         return "same"  # it is on its way back already
     if found == "returned" and operation != attempt.operation:

@@ -16,6 +16,10 @@ CHART: dict[str, str] = {
     "tenant_payable": "liability, tenant: what the tenant has earned and was not settled yet",
     "refund_pending": "liability, provider: refunds that the tenant has paid for and the provider has not made yet",
     "provider_stray": "asset, provider: money taken by attempts that were given up, to go straight back",
+    "provider_disputed": "asset, provider: taken back for disputes beyond what their charges still held; for people to recover",
+    "platform_fees": "income, tenant: what the tenant pays by its own schedule",
+    "provider_costs": "expense, provider: the provider's fees, where tenants pay by schedules of their own",
+    "adjustments": "expense, tenant: what two operators gave to the tenant, or took from it",
     "stray_owed": "liability, provider: the same money as what customers are owed",
     "payout_in_transit": "liability, tenant: settled, on its way to the tenant (or, negative, to be collected)",
 }
@@ -32,6 +36,13 @@ PATTERNS: dict[str, str] = {
     "refund_returned": "A refund failed after it was made: debit provider_receivable, credit tenant_payable.",
     "stray": "Money taken by an attempt that was given up: debit provider_stray, credit stray_owed. Never the tenant's.",
     "stray_returned": "It went back: the reverse of stray.",
+    "tenant_fee": "The tenant pays by its schedule: debit tenant_payable, credit platform_fees.",
+    "fee_returned": "It has a fee back, whole or in part: the reverse of tenant_fee.",
+    "provider_cost": "The provider keeps its fee, and it is ours: debit provider_costs, credit provider_receivable (the reverse when negative).",
+    "dispute": "The provider takes money back for a dispute: debit tenant_payable, credit provider_receivable.",
+    "dispute_returned": "It gives it back: the reverse of dispute.",
+    "dispute_excess": "It takes more than the charge still holds: debit provider_disputed, credit provider_receivable (the reverse when negative).",
+    "adjustment": "Two operators put a balance right: debit adjustments, credit tenant_payable (the reverse when negative).",
     "settle": "A window closes: debit tenant_payable, credit payout_in_transit by its net (the reverse when negative).",
 }
 """Every pattern by name. Each is a function of this module with the same name."""
@@ -96,6 +107,49 @@ def stray(provider: str, amount_minor: int, currency: str) -> Postings:
 def stray_returned(provider: str, amount_minor: int, currency: str) -> Postings:
     """That money went back."""
     return _legs(f"stray_owed:{provider}", f"provider_stray:{provider}", amount_minor, currency)
+
+
+def tenant_fee(tenant: str, fee_minor: int, currency: str) -> Postings:
+    """The tenant pays by its schedule; nothing when there is no fee."""
+    if not fee_minor:
+        return ()
+    return _legs(f"tenant_payable:{tenant}", f"platform_fees:{tenant}", fee_minor, currency)
+
+
+def fee_returned(tenant: str, fee_minor: int, currency: str) -> Postings:
+    """The tenant has a fee back; nothing when there is none."""
+    return tenant_fee(tenant, -fee_minor, currency)
+
+
+def provider_cost(provider: str, fee_minor: int, currency: str) -> Postings:
+    """The provider keeps its fee, or gives it back; nothing when there is none."""
+    if not fee_minor:
+        return ()
+    return _legs(f"provider_costs:{provider}", f"provider_receivable:{provider}", fee_minor, currency)
+
+
+def dispute(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """The provider takes money back from the tenant; nothing when the amount is zero."""
+    if not amount_minor:
+        return ()
+    return _legs(f"tenant_payable:{tenant}", f"provider_receivable:{provider}", amount_minor, currency)
+
+
+def dispute_returned(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """The provider gives it back."""
+    return dispute(provider, tenant, -amount_minor, currency)
+
+
+def dispute_excess(provider: str, amount_minor: int, currency: str) -> Postings:
+    """The provider takes more than the charge holds, or gives it back; nothing when the amount is zero."""
+    if not amount_minor:
+        return ()
+    return _legs(f"provider_disputed:{provider}", f"provider_receivable:{provider}", amount_minor, currency)
+
+
+def adjustment(tenant: str, amount_minor: int, currency: str) -> Postings:
+    """Operators give to the tenant, or, negative, take from it."""
+    return _legs(f"adjustments:{tenant}", f"tenant_payable:{tenant}", amount_minor, currency)
 
 
 def settle(tenant: str, net_minor: int, currency: str) -> Postings:

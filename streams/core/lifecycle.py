@@ -8,17 +8,21 @@ from schemas.records import (
     Attribution,
     ClockTick,
     PaymentCommand,
+    ProviderNotice,
     ProviderOutcome,
     ProviderResult,
     RoutingUpdate,
     Tenant,
 )
-from streams.core import checks, idempotency, ids, keys, late, refunds, routing, table, tenants
+from streams.core import checks, disputes, idempotency, ids, keys, late, refunds, resolutions, routing, table, tenants
+from streams.core._row import Row
 from streams.core._step import NO_PAYMENT, Step
+from streams.core.deadlines import EXPIRIES_PER_TICK_MAX
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import CommandError, InvariantBroken, Refused, of_refusal
 from streams.core.state import Attempt, Clock, Payment, StoredReply, decode, encode
 
+_OF_DISPUTES = ("submit_evidence", "accept_dispute")
 _EFFECTS = frozenset({"authorized", "captured", "refunded"})
 """Outcomes that must name the amount and currency that were asked."""
 
@@ -36,9 +40,11 @@ def decide(view: View, input: Input) -> Decision:  # noqa: A002 - what it is cal
             return _command(view, input, message)
         if isinstance(message, ProviderResult):
             return _result(view, input, message)
+        if isinstance(message, ProviderNotice):
+            return _notice(view, input, message)
         decision = Decision()
         if isinstance(message, ClockTick):
-            _tick(view, message, decision)
+            _tick(view, input, message, decision)
         elif isinstance(message, RoutingUpdate):
             routing.learn(view, message, decision)
         elif isinstance(message, Tenant):
@@ -53,12 +59,59 @@ def decide(view: View, input: Input) -> Decision:  # noqa: A002 - what it is cal
     return decision
 
 
-def _tick(view: View, tick: ClockTick, decision: Decision) -> None:
+def _tick(view: View, input: Input, tick: ClockTick, decision: Decision) -> None:  # noqa: A002
     known = view.get(keys.CLOCK)
     if known is not None and decode(Clock, known).time_ms >= tick.time_ms:
         return
     decision.writes.append((keys.CLOCK, encode(Clock(tick.time_ms))))
     idempotency.prune(view, tick.time_ms, decision)
+    for count, (mark, _) in enumerate(view.range(keys.DUE_PREFIX)):
+        due_ms, tenant, payment_id = keys.due_parts(mark)
+        if due_ms > tick.time_ms or count == EXPIRIES_PER_TICK_MAX:
+            break
+        _expire(view, input, decision, tenant=tenant, payment_id=payment_id)
+
+
+def _expire(view: View, input: Input, decision: Decision, *, tenant: str, payment_id: str) -> None:  # noqa: A002
+    """An authorisation or a challenge has lasted long enough."""
+    value = view.get(keys.payment(tenant, payment_id))
+    if value is None:
+        message = f"{tenant}/{payment_id} was to expire and is not there"
+        raise InvariantBroken(message)
+    payment = decode(Payment, value)
+    step = Step(
+        view=view,
+        input=input,
+        tenant=tenant,
+        payment_id=payment_id,
+        payment=payment,
+        attribution=Attribution(
+            actor_kind="system",
+            actor_id="lifecycle",
+            on_behalf_of=tenant,
+            reason="expired",
+            request_id=f"{input.topic}/{input.partition}/{input.offset}",
+        ),
+        decision=decision,
+    )
+    if table.run(step, "expire") is None:
+        message = f"{tenant}/{payment_id} was to expire while it is {payment.status}"
+        raise InvariantBroken(message)
+    _save(step, payment)
+
+
+def _save(step: Step, before: Payment) -> bytes:
+    """Write the payment, and the mark of when it expires where that changed; returns the payment's bytes."""
+    payment, writes = step.payment, step.decision.writes
+    payment_key = keys.payment(step.tenant, step.payment_id)
+    state = step.payment_bytes()
+    writes.append((payment_key, state))
+    if payment.due_ms != before.due_ms:
+        if before.due_ms:
+            writes.append((keys.due(before.due_ms, payment_key), None))
+        if payment.due_ms:
+            writes.append((keys.due(payment.due_ms, payment_key), b"\x01"))
+    return state
 
 
 # Commands.
@@ -78,8 +131,7 @@ def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # 
     known = view.get(keys.reply(command.tenant, command.payment_id, command.attribution.idempotency_key))
     if known is not None:
         return idempotency.replay(view, input, command, decode(StoredReply, known), digest)
-    payment_key = keys.payment(command.tenant, command.payment_id)
-    value = view.get(payment_key)
+    value = view.get(keys.payment(command.tenant, command.payment_id))
     payment = None if value is None else decode(Payment, value)
     if payment is None and command.kind != "create":
         problem = CommandError("resource_missing", param="payment_id", payment_id=command.payment_id)
@@ -89,7 +141,7 @@ def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # 
         return decision
     stored = StoredReply(digest, reply_partition=command.reply_partition, correlation_id=command.correlation_id)
     try:
-        return _carry_out(_step(view, input, command, payment), stored, payment_key)
+        return _carry_out(_step(view, input, command, payment), stored)
     except CommandError as problem:
         step = _step(view, input, command, payment)
         stored = idempotency.complete(stored, value or b"", problem=problem)
@@ -112,7 +164,7 @@ def _step(view: View, input: Input, command: PaymentCommand, payment: Payment | 
     )
 
 
-def _carry_out(step: Step, stored: StoredReply, payment_key: bytes) -> Decision:
+def _carry_out(step: Step, stored: StoredReply) -> Decision:
     command, before = step.command, step.payment
     if before is not NO_PAYMENT:
         again = _made_before(step)
@@ -124,12 +176,13 @@ def _carry_out(step: Step, stored: StoredReply, payment_key: bytes) -> Decision:
     row = table.run(step, command.kind)
     if row is None:
         raise unexpected_state(before, command.kind)
+    if command.kind == "approve":
+        _follow(step, resolutions.carry_out(step))
     payment = step.payment
     if before.waiting and before.waiting != payment.waiting:
         # A cancellation overtakes a confirmation: whoever waits for that hears how things stand.
         idempotency.finish(step, before.waiting, encode(payment))
-    state = step.payment_bytes()
-    step.decision.writes.append((payment_key, state))
+    state = _save(step, before)
     if row.answer != "later":
         problem = idempotency.last_error(payment) if row.answer == "failed" else None
         stored = idempotency.complete(stored, state, problem=problem)
@@ -146,7 +199,10 @@ def _made_before(step: Step) -> str | None:
     """
     command, payment = step.command, step.payment
     if command.kind == "create":
-        if (command.amount_minor, command.currency) != (payment.amount_minor, payment.currency):
+        if (command.amount_minor, command.currency) != (
+            payment.created_minor or payment.amount_minor,
+            payment.currency,
+        ):
             raise CommandError("idempotency_error", param="idempotency_key")
         return ""
     if command.kind == "refund":
@@ -187,11 +243,7 @@ def unexpected_state(payment: Payment, wish: str) -> CommandError:
 def _result(view: View, input: Input, result: ProviderResult) -> Decision:  # noqa: A002
     checks.check_time(input.time_ms)
     checks.check_result(result)
-    payment_key = keys.payment(result.tenant, result.payment_id)
-    value = view.get(payment_key)
-    if value is None:
-        raise _foreign("payment_id", "There is no such payment.")
-    payment = decode(Payment, value)
+    payment = _payment(view, result.tenant, result.payment_id)
     told = result.attribution
     step = Step(
         view=view,
@@ -210,12 +262,40 @@ def _result(view: View, input: Input, result: ProviderResult) -> Decision:  # no
         ),
         result=result,
     )
-    if result.operation == "refund" and result.object_id.startswith("re_"):
+    if result.operation in _OF_DISPUTES:
+        disputes.take_result(step)
+    elif result.operation == "refund" and result.object_id.startswith("re_"):
         _refund_result(step)
     else:
         _charge_result(step)
     if step.payment is not payment:
-        step.decision.writes.append((payment_key, step.payment_bytes()))
+        _save(step, payment)
+    return step.decision
+
+
+def _payment(view: View, tenant: str, payment_id: str) -> Payment:
+    value = view.get(keys.payment(tenant, payment_id))
+    if value is None:
+        raise _foreign("payment_id", "There is no such payment.")
+    return decode(Payment, value)
+
+
+def _notice(view: View, input: Input, notice: ProviderNotice) -> Decision:  # noqa: A002
+    checks.check_time(input.time_ms)
+    checks.check_notice(notice)
+    payment = _payment(view, notice.tenant, notice.payment_id)
+    step = Step(
+        view=view,
+        input=input,
+        tenant=notice.tenant,
+        payment_id=notice.payment_id,
+        payment=payment,
+        attribution=disputes.attribution(notice),
+        notice=notice,
+    )
+    disputes.take_notice(step)
+    if step.payment is not payment:
+        _save(step, payment)
     return step.decision
 
 
@@ -263,10 +343,19 @@ def _charge_result(step: Step) -> None:
         if row is None:
             message = f"no row for {result.operation}/{outcome} on a payment that is {payment.status}"
             raise InvariantBroken(message)
-        if row.answer in ("now", "failed"):
-            _answer(step, idempotency.last_error(step.payment, row.error) if row.answer == "failed" else None)
-    elif late.take_late(step, outcome) == "hold":
+        _follow(step, row)
+    elif request not in attempt.captures and late.take_late(step, outcome) == "hold":
         _answer(step, None)
+
+
+def _follow(step: Step, row: Row | None) -> None:
+    """What else follows from a row that was taken: disputes that were told of before the capture, and an answer."""
+    if row is None:
+        return
+    if step.payment.disputes:
+        disputes.book_all(step)
+    if row.answer in ("now", "failed"):
+        _answer(step, idempotency.last_error(step.payment, row.error) if row.answer == "failed" else None)
 
 
 def _answer(step: Step, problem: CommandError | None) -> None:

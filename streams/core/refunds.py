@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from schemas.records import ProviderOutcome, RefundStatus
 from streams.core import checks, ledger
-from streams.core._effects import move_fee
+from streams.core._effects import keep_fee
 from streams.core._step import Step
+from streams.core.ledger import Postings
 from streams.core.state import Refund
 
 Effect = Callable[[Step, Refund], Refund]
@@ -21,30 +22,37 @@ def _made(step: Step, refund: Refund) -> Refund:
     provider, currency = step.the_attempt().provider, step.payment.currency
     step.postings = (
         *ledger.refunded(provider, refund.amount_minor, currency),
-        *ledger.fee(provider, step.tenant, step.result.provider_fee_minor, currency),
+        *keep_fee(step, provider, refund.id),
     )
-    move_fee(step, provider, refund.id)
     return replace(refund, doubt="")
 
 
 def _failed(step: Step, refund: Refund) -> Refund:
     """The tenant has the money back (refund_failed); settlement is told."""
     provider = step.the_attempt().provider
-    step.postings = ledger.refund_failed(provider, step.tenant, refund.amount_minor, step.payment.currency)
-    return _give_tenant(step, refund)
+    return _give_tenant(
+        step, refund, ledger.refund_failed(provider, step.tenant, refund.amount_minor, step.payment.currency)
+    )
 
 
 def _returned(step: Step, refund: Refund) -> Refund:
     """The tenant has the money back (refund_returned); settlement is told."""
     provider = step.the_attempt().provider
-    step.postings = ledger.refund_returned(provider, step.tenant, refund.amount_minor, step.payment.currency)
-    return _give_tenant(step, refund)
+    return _give_tenant(
+        step, refund, ledger.refund_returned(provider, step.tenant, refund.amount_minor, step.payment.currency)
+    )
 
 
-def _give_tenant(step: Step, refund: Refund) -> Refund:
+def _give_tenant(step: Step, refund: Refund, postings: Postings) -> Refund:
+    """The money, less the fee that had been returned with it."""
     result = step.result
     provider = step.the_attempt().provider
+    fee_minor = refund.fee_returned_minor
+    step.postings = (*postings, *ledger.tenant_fee(step.tenant, fee_minor, step.payment.currency))
     step.move(kind="refund_failure", amount_minor=refund.amount_minor, object_id=refund.id, provider=provider)
+    if fee_minor:
+        step.move(kind="fee", amount_minor=-fee_minor, object_id=refund.id, provider=provider)
+    step.transact("refund_failure", gross_minor=refund.amount_minor, fee_minor=fee_minor, source=refund.id)
     step.message = checks.safe_text(result.message)
     return replace(refund, doubt="", failure=result.decline_code or result.outcome)
 

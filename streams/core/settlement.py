@@ -37,11 +37,10 @@ _SIGNS: dict[MovementKind, int] = {
     "capture": 1,
     "refund": -1,
     "refund_failure": 1,
-    "fee": -1,
     "dispute": -1,
     "dispute_reversal": 1,
 }
-"""Which way money of a kind moves, as the tenant sees it; an adjustment goes either way."""
+"""Which way money of a kind moves, as the tenant sees it; fees (which may be returned) and adjustments go either way."""
 
 
 def settle(view: View, input: Input) -> Decision:  # noqa: A002 - what it is called everywhere here

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from schemas.records import PaymentStatus, ProviderOperation, ProviderOutcome, RefundStatus, WindowStatus
+from schemas.records import DisputeStatus, PaymentStatus, ProviderOperation, ProviderOutcome, RefundStatus, WindowStatus
 from streams.core.errors import StateUnreadable
 
 STATE_VERSION = 1
@@ -45,6 +45,14 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     failure_code: str = ""
     conflict: ProviderOutcome | Literal[""] = ""
     """The last outcome that contradicted this attempt, so that its repetition is no news."""
+    tenant_fee_minor: int = 0
+    """What the tenant paid for it."""
+    scheduled: bool = False
+    """Whether that was by the tenant's own rules, and the provider's fee is ours to bear."""
+    asked_final: bool = True
+    """Whether the newest capture ends the authorisation."""
+    captures: tuple[int, ...] = ()
+    """Numbers of the requests that captured a part and left the rest authorised."""
 
 
 class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +69,51 @@ class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Idempotency key of the command that still waits for an answer; empty when none does."""
     conflict: ProviderOutcome | Literal[""] = ""
     failure: str = ""
+    fee_returned_minor: int = 0
+    """Its share of the charge's fee, which the tenant has back."""
+
+
+class Dispute(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Money that a customer's bank wants back, as the provider last told of it."""
+
+    id: str
+    attempt: int
+    reference: str
+    amount_minor: int
+    status: DisputeStatus
+    reason: str = ""
+    sequence: int = 0
+    """The provider's count of what it told; what is not newer changes nothing."""
+    due_ms: int = 0
+    stated_minor: int = 0
+    """What the provider says it has taken back and not given back."""
+    stated_fee_minor: int = 0
+    withdrawn_minor: int = 0
+    """What of it is posted against the tenant."""
+    excess_minor: int = 0
+    """What of it is posted against the provider, because the charge no longer held so much."""
+    fee_minor: int = 0
+    """What the tenant has paid for the dispute."""
+    cost_minor: int = 0
+    """What of the provider's fee is posted."""
+    submitted: bool = False
+    operation: ProviderOperation | Literal[""] = ""
+    """What the provider is asked to do; empty when nothing is under way."""
+    requests: int = 0
+    doubt: Doubt = ""
+    waiting: str = ""
+    """Idempotency key of the command that still waits for an answer; empty when none does."""
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one operator found, and another has yet to approve."""
+
+    id: str
+    resolution: str
+    object_id: str
+    amount_minor: int
+    reason: str
+    proposed_by: str
 
 
 class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -88,6 +141,16 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     error_code: str = ""
     error_decline_code: str = ""
     has_texts: bool = False
+    disputes: tuple[Dispute, ...] = ()
+    action_url: str = ""
+    """Where the customer completes the newest attempt's challenge."""
+    due_ms: int = 0
+    """When the authorisation or the challenge ends by itself; 0 when neither waits."""
+    proposal: Proposal | None = None
+    created_minor: int = 0
+    """The amount it was created with, once that has been changed; else 0."""
+    authorized_ms: int = 0
+    """When the newest authorisation began."""
 
 
 class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -118,7 +181,18 @@ class StoredReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payment: bytes = b""
     """The payment's state at the answer: the answer is made from it again, bit for bit."""
     refund_id: str = ""
+    """The refund, or the dispute, that the command was about."""
     error: StoredError | None = None
+
+
+class Fees(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a tenant pays for payments by methods that start so, in a currency; empty: any."""
+
+    payment_method: str
+    currency: str
+    basis_points: int
+    fixed_minor: int
+    dispute_minor: int
 
 
 class TenantState(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -130,6 +204,13 @@ class TenantState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cutoff: str = "00:00"
     interval_ms: int = 0
     grace_ms: int = 0
+    fees: tuple[Fees, ...] = ()
+    refund_fees_returned: bool = False
+    capture_days: int = 7
+    capture_rules: tuple[tuple[str, int], ...] = ()
+    """Start of a payment method's token, and days."""
+    action_hours: int = 24
+    available_delay_ms: int = 0
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,7 +1,7 @@
 """The lifecycle as a table: every row is a transition that the code runs on, and that the documentation is made from.
 
 For a status and a trigger the first row whose guard holds is taken. A trigger is a command's kind, or what a provider was
-asked and what came of it, or `route`, which follows a failed attempt in the same input.
+asked and what came of it, or `route`, which follows a failed attempt in the same input, or `expire`, which a tick brings.
 """
 
 from __future__ import annotations
@@ -9,15 +9,36 @@ from __future__ import annotations
 from schemas.records import PaymentStatus
 from streams.core import _effects as e
 from streams.core import _guards as g
+from streams.core import _operators as o
 from streams.core._row import Row
 from streams.core._step import Step
 from streams.core.errors import InvariantBroken
 
-COMMANDS = ("create", "confirm", "capture", "cancel", "refund")
+COMMANDS = (
+    "create",
+    "update",
+    "confirm",
+    "capture",
+    "cancel",
+    "refund",
+    "submit_evidence",
+    "close_dispute",
+    "propose",
+    "approve",
+)
 
 _OPEN: tuple[PaymentStatus, ...] = ("requires_payment_method", "requires_confirmation")
 _ASKED: tuple[PaymentStatus, ...] = ("processing", "requires_action")
 _PROCESSING: tuple[PaymentStatus, ...] = ("processing",)
+_ANY: tuple[PaymentStatus, ...] = (
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "canceled",
+    "succeeded",
+)
 
 _COMMAND_ROWS = (
     Row(
@@ -45,6 +66,24 @@ _COMMAND_ROWS = (
         to="requires_payment_method",
         event="payment_intent.created",
         effect=e.create,
+        answer="now",
+    ),
+    Row(
+        sources=_OPEN,
+        trigger="update",
+        guard=g.has_method,
+        requires=g.something_to_change,
+        to="requires_confirmation",
+        event="payment_intent.updated",
+        effect=e.update,
+        answer="now",
+    ),
+    Row(
+        sources=_OPEN,
+        trigger="update",
+        requires=g.something_to_change,
+        event="payment_intent.updated",
+        effect=e.update,
         answer="now",
     ),
     Row(
@@ -109,6 +148,55 @@ _COMMAND_ROWS = (
         effect=e.begin_refund,
         answer="later",
     ),
+    Row(
+        sources=("succeeded",),
+        trigger="submit_evidence",
+        requires=g.waits_for_response,
+        event="charge.dispute.evidence_sent",
+        effect=e.ask_evidence,
+        answer="later",
+    ),
+    Row(
+        sources=("succeeded",),
+        trigger="close_dispute",
+        requires=g.waits_for_response,
+        event="charge.dispute.acceptance_sent",
+        effect=e.ask_to_accept,
+        answer="later",
+    ),
+    Row(
+        sources=_ANY,
+        trigger="propose",
+        requires=o.may_propose,
+        event="payment_intent.resolution_proposed",
+        effect=e.propose,
+        answer="now",
+    ),
+    Row(
+        sources=_ANY,
+        trigger="approve",
+        requires=o.may_approve,
+        event="payment_intent.resolution_approved",
+        effect=e.approve,
+        answer="now",
+    ),
+)
+
+_TIME_ROWS = (
+    Row(
+        sources=("requires_action",),
+        trigger="expire",
+        to="processing",
+        event="payment_intent.cancel_requested",
+        effect=e.expire_action,
+    ),
+    Row(
+        sources=("requires_capture",),
+        trigger="expire",
+        to="processing",
+        event="charge.expired",
+        effect=e.expire_authorisation,
+    ),
 )
 
 _AUTHORIZE_ROWS = (
@@ -154,7 +242,7 @@ _AUTHORIZE_ROWS = (
     Row(
         sources=_ASKED,
         trigger="authorize/captured",
-        guard=g.manual,
+        guard=g.captured_unasked,
         to="processing",
         event="charge.integrity_failure",
         effect=e.distrust,
@@ -261,6 +349,15 @@ _LATER_ROWS = (
     Row(
         sources=_PROCESSING,
         trigger="capture/captured",
+        guard=g.part,
+        to="requires_capture",
+        event="charge.captured",
+        effect=e.take_part,
+        answer="now",
+    ),
+    Row(
+        sources=_PROCESSING,
+        trigger="capture/captured",
         to="succeeded",
         event="payment_intent.succeeded",
         effect=e.take,
@@ -278,6 +375,15 @@ _LATER_ROWS = (
         for trigger in ("capture/declined", "capture/refused")
     ),
     *_doubts("capture", _PROCESSING),
+    Row(
+        sources=_PROCESSING,
+        trigger="void/voided",
+        guard=g.partly_captured,
+        to="succeeded",
+        event="payment_intent.succeeded",
+        effect=e.end_with_parts,
+        answer="now",
+    ),
     Row(
         sources=_PROCESSING,
         trigger="void/voided",
@@ -310,9 +416,17 @@ _LATER_ROWS = (
         )
     ),
     *_doubts("void", _PROCESSING),
+    Row(
+        sources=_PROCESSING,
+        trigger="operator/authorized",
+        to="requires_capture",
+        event="payment_intent.amount_capturable_updated",
+        effect=e.stand,
+        answer="now",
+    ),
 )
 
-ROWS: tuple[Row, ...] = (*_COMMAND_ROWS, *_AUTHORIZE_ROWS, *_LATER_ROWS)
+ROWS: tuple[Row, ...] = (*_COMMAND_ROWS, *_TIME_ROWS, *_AUTHORIZE_ROWS, *_LATER_ROWS)
 
 
 def _index() -> dict[tuple[str, str], tuple[Row, ...]]:
@@ -365,6 +479,6 @@ def _apply(step: Step, row: Row) -> None:
     before = step.payment.status
     step.begin()
     row.effect(step)
-    if row.answer == "later" and step.refund is None:
+    if row.answer == "later" and step.refund is None and step.dispute is None:
         step.changes["waiting"] = step.command.attribution.idempotency_key
     step.record(event_type=row.event, from_status=before, to_status=row.to or before)

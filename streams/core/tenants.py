@@ -6,7 +6,7 @@ from schemas.records import CommandKind, Tenant
 from streams.core import checks, keys
 from streams.core.decision import Decision, View
 from streams.core.errors import Refused
-from streams.core.state import TenantState, decode_configuration, encode
+from streams.core.state import Fees, TenantState, decode_configuration, encode
 
 _NEW_BUSINESS = frozenset({"create", "confirm"})
 """What a suspended tenant may not do; what it has begun may still be captured, canceled and refunded."""
@@ -41,5 +41,14 @@ def learn(view: View, tenant: Tenant, decision: Decision) -> None:
             tenant.settlement_cutoff,
             tenant.settlement_interval_ms,
             tenant.settlement_grace_ms,
+            tuple(
+                Fees(one.payment_method, one.currency, one.basis_points, one.fixed_minor, one.dispute_minor)
+                for one in tenant.fees
+            ),
+            tenant.refund_fees_returned,
+            tenant.capture_days,
+            tuple((one.payment_method, one.days) for one in tenant.capture_rules),
+            tenant.action_hours,
+            tenant.available_delay_ms,
         )
         decision.writes.append((keys.tenant(tenant.tenant), encode(state)))

@@ -34,7 +34,7 @@ def _symbols(schema: dict[str, Any], symbols: list[str], *, default: str | None)
         del enum["default"]
 
 
-KINDS = ["unrecognized", "create", "confirm", "capture", "cancel", "refund"]
+KINDS: list[str] = _field(contracts.latest()["PaymentCommand"].schema, "kind")["type"]["symbols"]
 
 FORBIDDEN_BY_AVRO: dict[str, Change] = {
     "added without default": _with_field,

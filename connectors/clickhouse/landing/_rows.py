@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.clickhouse.landing._tables import (
+    BALANCE_TRANSACTIONS,
     ERRORS,
     LEDGER_ENTRIES,
     PAYMENT_EVENTS,
@@ -98,8 +99,11 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
     """Add the record's rows; False when it gets none."""
     end = (raw.place.topic, raw.place.partition, raw.offset, raw.timestamp_ms)
     if isinstance(record, records.PaymentEvent):
-        legs = _payment_legs(record, raw)
-        tables.setdefault(PAYMENT_EVENTS.name, []).append(_payment_event(record) + end)
+        # All rows are made before the first is added: a record that can't be booked leaves none behind.
+        row, legs, transactions = _payment_event(record) + end, _payment_legs(record, raw), _transactions(record, raw)
+        tables.setdefault(PAYMENT_EVENTS.name, []).append(row)
+        if transactions:
+            tables.setdefault(BALANCE_TRANSACTIONS.name, []).extend(transactions)
     elif isinstance(record, records.SettlementEvent):
         legs = _settlement_legs(record, raw)
         tables.setdefault(SETTLEMENT_EVENTS.name, []).append(_settlement_event(record) + end)
@@ -160,6 +164,8 @@ def _attribution(who: records.Attribution) -> Row:
 _NO_PAYMENT = records.PaymentObject()
 _NO_CHARGE = records.ChargeObject(status="unrecognized")
 _NO_REFUND = records.RefundObject()
+_NO_DISPUTE = records.DisputeObject()
+_NO_PROPOSAL = records.ProposalObject()
 _NO_DECISION = records.RoutingDecision()
 
 
@@ -168,6 +174,8 @@ def _payment_event(event: records.PaymentEvent) -> Row:
     charge = event.charge or _NO_CHARGE
     refund = event.refund or _NO_REFUND
     decision = event.decision or _NO_DECISION
+    dispute = event.dispute or _NO_DISPUTE
+    proposal = event.proposal or _NO_PROPOSAL
     currency = payment.currency or charge.currency or refund.currency
     return (
         event.tenant,
@@ -230,6 +238,29 @@ def _payment_event(event: records.PaymentEvent) -> Row:
         event.cause_offset,
         event.ordinal,
         event.policy_version,
+        payment.amount_disputed_minor,
+        payment.action_url,
+        payment.due_ms,
+        charge.tenant_fee_minor,
+        dispute.id,
+        dispute.charge,
+        dispute.amount_minor,
+        dispute.status if event.dispute else "",
+        dispute.reason,
+        dispute.provider,
+        dispute.provider_reference,
+        dispute.withdrawn_minor,
+        dispute.fee_minor,
+        dispute.evidence_due_ms,
+        dispute.evidence_submitted,
+        proposal.id,
+        proposal.resolution,
+        proposal.object_id,
+        proposal.amount_minor,
+        proposal.reason,
+        proposal.proposed_by,
+        proposal.approved_by,
+        len(event.balance_transactions),
     )
 
 
@@ -276,11 +307,43 @@ def _settlement_event(event: records.SettlementEvent) -> Row:
 
 
 def _payment_legs(event: records.PaymentEvent, raw: Raw) -> list[Row]:
-    payment, charge, refund = event.payment, event.charge, event.refund
-    # Who holds the money: the refund's provider or the charge's, which need not be the newest attempt's.
-    provider = (refund and refund.provider) or (charge and charge.provider) or (payment and payment.provider) or ""
-    head = (event.event_id, event.type, event.payment_id, "", provider, event.occurred_ms)
+    head = (event.event_id, event.type, event.payment_id, "", _provider(event), event.occurred_ms)
     return _legs(event.tenant, event.postings, head, event.attribution, raw)
+
+
+def _provider(event: records.PaymentEvent) -> str:
+    """Who holds the money: the refund's provider or the charge's, which need not be the newest attempt's."""
+    payment, charge, refund = event.payment, event.charge, event.refund
+    return (refund and refund.provider) or (charge and charge.provider) or (payment and payment.provider) or ""
+
+
+def _transactions(event: records.PaymentEvent, raw: Raw) -> list[Row]:
+    provider, place = _provider(event), raw.place
+    return [
+        (
+            event.tenant,
+            one.id,
+            one.type,
+            one.currency,
+            exponent(one.currency),
+            one.gross_minor,
+            one.fee_minor,
+            one.net_minor,
+            one.source,
+            one.available_on_ms,
+            event.event_id,
+            event.type,
+            event.payment_id,
+            provider,
+            event.occurred_ms,
+            place.topic,
+            place.partition,
+            raw.offset,
+            ordinal,
+            raw.timestamp_ms,
+        )
+        for ordinal, one in enumerate(event.balance_transactions)
+    ]
 
 
 def _settlement_legs(event: records.SettlementEvent, raw: Raw) -> list[Row]:
@@ -333,7 +396,8 @@ def _payment_input(record: records.Record) -> Row:
             "currency": record.currency,
             "payment_method": record.payment_method,
             "capture_method": record.capture_method if record.kind == "create" else "",
-            "reason": record.reason,
+            "reason": record.reason or record.resolution,
+            "object_id": record.object_id,
             "correlation_id": record.correlation_id,
         }
     elif isinstance(record, records.ProviderResult):
@@ -351,6 +415,21 @@ def _payment_input(record: records.Record) -> Row:
             "decline_code": record.decline_code,
             "message": record.message,
             "inquiries": record.inquiries,
+            "observed_ms": record.observed_ms,
+        }
+    elif isinstance(record, records.ProviderNotice):
+        given = {
+            "payment_id": record.payment_id,
+            "kind": record.kind,
+            "outcome": record.dispute_status,
+            "amount_minor": record.amount_minor,
+            "currency": record.currency,
+            "reason": record.reason,
+            "provider": record.provider,
+            "object_id": record.dispute_reference,
+            "provider_request": record.notice_id,
+            "provider_reference": record.charge_reference,
+            "provider_fee_minor": record.provider_fee_minor,
             "observed_ms": record.observed_ms,
         }
     elif isinstance(record, records.RoutingUpdate):

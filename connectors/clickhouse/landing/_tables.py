@@ -109,7 +109,22 @@ PAYMENT_EVENTS = Table(
         "refund_id String, refund_charge String, refund_amount_minor Int64, refund_status String, refund_reason String, "
         "refund_provider String, refund_provider_reference String, refund_failure_reason String, "
         "decision_attempt Int32, decision_chosen String, decision_candidates Array(String), decision_excluded Array(String), "
-        f"decision_policy_version Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, policy_version Int64, {_PLACE}"
+        f"decision_policy_version Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, policy_version Int64, "
+        "amount_disputed_minor Int64, action_url String, due_ms Int64, charge_tenant_fee_minor Int64, "
+        "dispute_id String, dispute_charge String, dispute_amount_minor Int64, dispute_status String, dispute_reason String, "
+        "dispute_provider String, dispute_provider_reference String, dispute_withdrawn_minor Int64, dispute_fee_minor Int64, "
+        "dispute_evidence_due_ms Int64, dispute_evidence_submitted Bool, proposal_id String, proposal_resolution String, "
+        "proposal_object_id String, proposal_amount_minor Int64, proposal_reason String, proposed_by String, approved_by String, "
+        f"transactions UInt32, {_PLACE}"
+    ),
+)
+BALANCE_TRANSACTIONS = Table(
+    name="balance_transactions",
+    structure=(
+        "tenant String, transaction_id String, type String, currency String, exponent UInt8, gross_minor Int64, "
+        "fee_minor Int64, net_minor Int64, source String, available_on_ms Int64, event_id String, event_type String, "
+        "payment_id String, provider String, occurred_ms Int64, "
+        "_topic String, _partition Int32, _offset Int64, _ordinal Int32, _timestamp_ms Int64"
     ),
 )
 LEDGER_ENTRIES = Table(
@@ -154,6 +169,7 @@ REJECTIONS = Table(
 BOOKS: tuple[Table, ...] = (
     PAYMENT_EVENTS,
     LEDGER_ENTRIES,
+    BALANCE_TRANSACTIONS,
     SETTLEMENT_EVENTS,
     PAYMENT_INPUTS,
     REJECTIONS,

@@ -60,7 +60,7 @@ class Lanes:
     ) -> None:
         self._ports, self._settings, self._emit, self._fail = ports, settings, emit, fail
         self._lanes: dict[tuple[Place, bytes], _Lane] = {}
-        self._refunds: dict[asyncio.Task[None], Place] = {}
+        self._follow_ups: dict[asyncio.Task[None], Place] = {}
         self.pending = 0
         self.stopping = False
 
@@ -84,7 +84,7 @@ class Lanes:
                 if lane.runner is not None:
                     lane.runner.cancel()
                 del self._lanes[name]
-        for follow_up, place in list(self._refunds.items()):
+        for follow_up, place in list(self._follow_ups.items()):
             if place.partition in gone:
                 self.pending -= 1
                 follow_up.cancel()
@@ -99,7 +99,7 @@ class Lanes:
 
     async def aclose(self) -> None:
         """Abandon everything."""
-        runners = [lane.runner for lane in self._lanes.values() if lane.runner] + list(self._refunds)
+        runners = [lane.runner for lane in self._lanes.values() if lane.runner] + list(self._follow_ups)
         for runner in runners:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
@@ -148,12 +148,14 @@ class Lanes:
         if settlement.outcome.settled:
             self._resolve(task, settlement.outcome, settlement.inquiries)
             return
-        self._report(lane, task, settlement.outcome)  # a pending refund; later requests needn't wait for its last word
-        follow_up = asyncio.create_task(self._follow_refund(task, settling))
-        self._refunds[follow_up] = task.place
-        follow_up.add_done_callback(self._refunds.pop)
+        self._report(
+            lane, task, settlement.outcome
+        )  # a refund or a challenge; later requests needn't wait for its last word
+        follow_up = asyncio.create_task(self._follow_up(task, settling))
+        self._follow_ups[follow_up] = task.place
+        follow_up.add_done_callback(self._follow_ups.pop)
 
-    async def _follow_refund(self, task: _Task, settling: Settling) -> None:
+    async def _follow_up(self, task: _Task, settling: Settling) -> None:
         try:
             settlement = await settling.last_word()
             self._resolve(task, settlement.outcome, settlement.inquiries)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import cast
+from typing import cast, get_args
 
 import msgspec
 
-from connectors.providers.base import Operation, OperationKind, Outcome
+from connectors.providers.base import Notice, Operation, OperationKind, Outcome
 from connectors.providers.errors import UntranslatableRequest
 from schemas import codec
 from schemas.errors import DecodingError
-from schemas.records import Attribution, ProviderRequest, ProviderResult, Rejection, RejectionReason
+from schemas.records import (
+    Attribution,
+    DisputeStatus,
+    ProviderNotice,
+    ProviderRequest,
+    ProviderResult,
+    Rejection,
+    RejectionReason,
+)
 
 COMPONENT = "gateway"
 ID_CHARACTERS_MAX = 255
 MESSAGE_CHARACTERS_MAX = 500
 
+_DISPUTE_STATUSES = frozenset(get_args(DisputeStatus))
 _KINDS = {kind.value: kind for kind in OperationKind}
 
 
@@ -74,6 +83,8 @@ def operation_of(request: ProviderRequest) -> Operation:
         payment_method=request.payment_method if kind is OperationKind.AUTHORIZE else None,
         capture=request.capture,
         charge_reference=request.provider_reference or None,
+        final_capture=request.final_capture,
+        evidence=request.evidence,
     )
 
 
@@ -108,6 +119,36 @@ def result(request: ProviderRequest, outcome: Outcome, *, inquiries: int) -> byt
             ),
         )
     )
+
+
+def notice(provider: str, told: Notice) -> tuple[bytes, bytes]:
+    """Key and encoded `ProviderNotice` of what a provider told. What can't be read as one is refused by whoever reads it."""
+    tenant, _, payment_id = told.payment_reference.partition("/")
+    value = codec.encode(
+        ProviderNotice(
+            tenant=tenant,
+            payment_id=payment_id,
+            provider=provider,
+            notice_id=told.notice_id,
+            kind="dispute",
+            sequence=told.sequence,
+            charge_reference=told.charge,
+            dispute_reference=told.dispute,
+            dispute_status=cast("DisputeStatus", told.status) if told.status in _DISPUTE_STATUSES else "unrecognized",
+            amount_minor=told.amount_minor,
+            currency=told.currency,
+            withdrawn_minor=told.withdrawn_minor,
+            provider_fee_minor=told.fee_minor,
+            reason=told.reason[:MESSAGE_CHARACTERS_MAX],
+            evidence_due_ms=told.evidence_due_ms,
+            occurred_ms=told.occurred_ms,
+            observed_ms=now_ms(),
+            attribution=Attribution(
+                actor_kind="provider", actor_id=provider, on_behalf_of=tenant, request_id=told.notice_id
+            ),
+        )
+    )
+    return told.payment_reference.encode(), value
 
 
 def rejection(

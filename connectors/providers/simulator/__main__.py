@@ -13,7 +13,12 @@ from pathlib import Path
 from aiohttp import web
 
 from connectors.providers.errors import BooksError
-from connectors.providers.simulator._books import DEFAULT_REFUND_DELAY_MS, Books
+from connectors.providers.simulator._books import (
+    DEFAULT_DISPUTE_DELAY_MS,
+    DEFAULT_REFUND_DELAY_MS,
+    DEFAULT_RESPONSE_MS,
+    Books,
+)
 from connectors.providers.simulator.server import KEEP_ALIVE_S, Simulator
 
 DEFAULT_PORT = 8701
@@ -67,6 +72,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--refund-delay-ms", type=int, default=DEFAULT_REFUND_DELAY_MS, help="how long a pending refund pends"
     )
+    parser.add_argument(
+        "--dispute-delay-ms", type=int, default=DEFAULT_DISPUTE_DELAY_MS, help="how long a customer's bank thinks"
+    )
+    parser.add_argument(
+        "--response-ms", type=int, default=DEFAULT_RESPONSE_MS, help="how long evidence is taken for a dispute"
+    )
     return parser.parse_args()
 
 
@@ -105,6 +116,8 @@ def main() -> int:
             arguments.data / "books.sqlite",
             refused_currencies=frozenset(arguments.refuse_currency),
             refund_delay_ms=arguments.refund_delay_ms,
+            dispute_delay_ms=arguments.dispute_delay_ms,
+            response_ms=arguments.response_ms,
         )
         asyncio.run(_serve(arguments, books))
         books.close_file()

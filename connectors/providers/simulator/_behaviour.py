@@ -28,6 +28,16 @@ class RefundCourse(Enum):
     PENDS_THEN_FAILS = auto()
 
 
+class DisputeCourse(Enum):
+    """What a customer's bank does some time after the capture."""
+
+    NONE = auto()
+    CHARGEBACK = auto()
+    INQUIRY = auto()
+    PARTIAL = auto()
+    PREVENTED = auto()
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's business answer to a payment method."""
 
@@ -38,6 +48,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     refund: RefundCourse = RefundCourse.SUCCEEDS
     amount_off_by: int = 0
     other_currency: bool = False
+    dispute: DisputeCourse = DisputeCourse.NONE
 
 
 class Answer(Enum):
@@ -73,6 +84,10 @@ VERDICTS: dict[str, Verdict] = {
     "pm_card_chargeDeclinedLostCard": Verdict(decline=(_HARD, "lost_card")),
     "pm_card_chargeDeclinedIncorrectCvc": Verdict(decline=(_HARD, "incorrect_cvc")),
     "pm_card_authenticationRequired": Verdict(challenge=True),
+    "pm_card_createDispute": Verdict(dispute=DisputeCourse.CHARGEBACK),
+    "pm_card_createDisputeInquiry": Verdict(dispute=DisputeCourse.INQUIRY),
+    "pm_test_createDisputePartial": Verdict(dispute=DisputeCourse.PARTIAL),
+    "pm_test_disputePrevented": Verdict(dispute=DisputeCourse.PREVENTED),
     "pm_test_softDecline": Verdict(decline=(_SOFT, "try_again_later")),
     "pm_test_issuerUnavailable": Verdict(decline=(_SOFT, "issuer_unavailable")),
     "pm_test_doNotHonor": Verdict(decline=(_SOFT, "do_not_honor")),

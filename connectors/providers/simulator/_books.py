@@ -15,12 +15,25 @@ from pathlib import Path
 
 import msgspec
 
-from connectors.providers.base import DeclineKind
+from connectors.providers.base import DeclineKind, Notice
 from connectors.providers.errors import BooksError
 from connectors.providers.simulator._behaviour import VERDICTS, RefundCourse, Verdict
-from connectors.providers.simulator._terms import KEY_CLOSED, Answer, Charge, Request, Status, Totals, fee_minor
+from connectors.providers.simulator._disputes import SCHEMA as DISPUTES_SCHEMA
+from connectors.providers.simulator._disputes import Disputes
+from connectors.providers.simulator._terms import (
+    KEY_CLOSED,
+    MULTICAPTURE,
+    Answer,
+    Charge,
+    Request,
+    Status,
+    Totals,
+    fee_minor,
+)
 
 DEFAULT_REFUND_DELAY_MS = 1_000
+DEFAULT_DISPUTE_DELAY_MS = 2_000
+DEFAULT_RESPONSE_MS = 7 * 86_400_000
 DUPLICATES_SHOWN_MAX = 1_000
 
 _SCHEMA = """
@@ -65,6 +78,8 @@ class Books:
         *,
         refused_currencies: frozenset[tuple[str, str]] = frozenset(),
         refund_delay_ms: int = DEFAULT_REFUND_DELAY_MS,
+        dispute_delay_ms: int = DEFAULT_DISPUTE_DELAY_MS,
+        response_ms: int = DEFAULT_RESPONSE_MS,
         now_ms: Callable[[], int] = _wall_clock_ms,
         busy_timeout_s: float = 2.0,
     ) -> None:
@@ -77,11 +92,13 @@ class Books:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA + DISPUTES_SCHEMA)
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             message = f"the books at {path} can't be opened ({error}); is another simulator running on the same --data?"
             raise BooksError(message) from error
+
+        self._disputes = Disputes(self._db, delay_ms=dispute_delay_ms, response_ms=response_ms)
 
     def commit(self) -> None:
         """Make everything since the last commit durable."""
@@ -113,7 +130,9 @@ class Books:
             answer = self.inquire(provider, key)
             assert answer is not None
             return answer
-        if request.kind == "authorize":
+        if request.kind in ("submit_evidence", "accept_dispute"):
+            answer, method = self._disputes.respond(provider, request, now_ms=self._now_ms()), ""
+        elif request.kind == "authorize":
             answer, method = self._authorize(provider, key, request), request.payment_method
         else:
             answer, method = self._follow_up(provider, key, request)
@@ -197,6 +216,10 @@ class Books:
             (provider,),
         ).fetchall()
         return [Totals(**dict(zip(Totals.__struct_fields__, row, strict=True))) for row in rows]
+
+    def notices(self, provider: str, *, after: int, limit: int) -> list[Notice]:
+        """A page of what the provider tells of its own accord, in order, after a notice's number."""
+        return self._disputes.notices(provider, after=after, limit=limit, now_ms=self._now_ms())
 
     def payments_held_twice(self) -> list[tuple[str, int]]:
         """Payment references with more than one charge that holds or took money, over all providers, and how many."""
@@ -286,9 +309,18 @@ class Books:
             currency=charge.currency,
         )
 
-    def _captured(self, charge: Charge, amount_minor: int) -> Answer:
+    def _captured(self, charge: Charge, amount_minor: int, *, final: bool = True) -> Answer:
         fee = fee_minor(charge.provider, amount_minor)
-        self._set(charge, state="captured", captured_minor=amount_minor, fee_minor=fee)
+        captured_minor = charge.captured_minor + amount_minor
+        rest = not final and captured_minor < charge.authorized_minor
+        self._set(
+            charge,
+            state="authorized" if rest else "captured",
+            captured_minor=captured_minor,
+            fee_minor=charge.fee_minor + fee,
+        )
+        if not rest:
+            self._disputes.after_capture(charge, captured_minor=captured_minor, now_ms=self._now_ms())
         return Answer(
             status="captured",
             reference=charge.reference,
@@ -308,7 +340,7 @@ class Books:
         if request.kind == "void":
             if charge.state not in ("authorized", "requires_action"):
                 return _refused("charge_not_voidable", f"The charge is {charge.state}.")
-            self._set(charge, state="voided")
+            self._void(charge)
             return Answer(
                 status="voided",
                 reference=charge.reference,
@@ -320,10 +352,31 @@ class Books:
         if request.kind == "capture":
             if charge.state != "authorized":
                 return _refused("charge_not_capturable", f"The charge is {charge.state}.")
-            if request.amount_minor > charge.authorized_minor:
-                return _refused("amount_too_large", f"{charge.authorized_minor} {charge.currency} were authorised.")
-            return self._captured(charge, request.amount_minor)
+            left_minor = charge.authorized_minor - charge.captured_minor
+            if request.amount_minor > left_minor:
+                return _refused("amount_too_large", f"{left_minor} {charge.currency} are authorised.")
+            if not request.final and charge.provider not in MULTICAPTURE:
+                return _refused("multicapture_unsupported", "The provider captures an authorisation once.")
+            return self._captured(charge, request.amount_minor, final=request.final)
         return self._refund(charge, key, request)
+
+    def _void(self, charge: Charge) -> None:
+        """What was captured in parts stays; an authorisation that still waits for its challenge is answered at last."""
+        self._set(charge, state="captured" if charge.captured_minor else "voided")
+        if charge.captured_minor:
+            self._disputes.after_capture(charge, captured_minor=charge.captured_minor, now_ms=self._now_ms())
+        if charge.state == "requires_action":
+            answer = Answer(
+                status="declined",
+                reference=charge.reference,
+                code="authentication_canceled",
+                message="The challenge was called off.",
+                decline_kind=DeclineKind.HARD,
+            )
+            self._db.execute(
+                "UPDATE operations SET answer = ? WHERE provider = ? AND key = ?",
+                (msgspec.json.encode(answer), charge.provider, charge.key),
+            )
 
     def _refund(self, charge: Charge, key: str, request: Request) -> Answer:
         left_minor = charge.captured_minor - charge.refunded_minor - charge.refund_pending_minor

@@ -9,7 +9,7 @@ import msgspec
 
 from connectors.providers.base import DeclineKind
 
-Kind = Literal["authorize", "capture", "void", "refund"]
+Kind = Literal["authorize", "capture", "void", "refund", "submit_evidence", "accept_dispute"]
 Status = Literal[
     "authorized",
     "captured",
@@ -18,6 +18,8 @@ Status = Literal[
     "refund_pending",
     "refund_failed",
     "requires_action",
+    "evidence_submitted",
+    "dispute_accepted",
     "declined",
     "refused",
 ]
@@ -25,6 +27,10 @@ Status = Literal[
 FEE_SCHEDULES: dict[str, tuple[int, int]] = {"northpay": (140, 25), "southpay": (190, 10)}
 """Provider to (basis points of the captured amount, fixed minor units)."""
 DEFAULT_FEE_SCHEDULE = (150, 20)
+DISPUTE_FEE_MINOR = 1_500
+"""What a provider charges for a dispute that takes money back."""
+MULTICAPTURE = frozenset({"northpay"})
+"""Providers that let an authorisation be captured in parts."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +43,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str = ""
     capture: bool = False
     charge: str = ""
+    """The charge that is followed up, or the dispute that is responded to."""
+    final: bool = True
+    evidence: dict[str, str] = {}
 
     @property
     def fingerprint(self) -> str:

@@ -5,6 +5,9 @@
     POST /{provider}/v1/charges/{charge}/voids            amount_minor, currency
     POST /{provider}/v1/charges/{charge}/refunds          amount_minor, currency
     POST /{provider}/v1/charges/{charge}/challenge        outcome: succeeded | failed (what a customer does)
+    POST /{provider}/v1/disputes/{dispute}/evidence       amount_minor, currency, evidence
+    POST /{provider}/v1/disputes/{dispute}/acceptances    amount_minor, currency
+    GET  /{provider}/v1/notices?after=N&limit=M           what the provider tells of its own accord, a page at a time
     GET  /{provider}/v1/operations?idempotency_key=KEY    what became of an operation
     POST /{provider}/v1/operations/close                  idempotency_key; the same, and closes the key if there is none
     GET  /{provider}/v1/charges?after=N&limit=M           the books, a page at a time
@@ -31,7 +34,7 @@ from connectors.providers.simulator._behaviour import Answer as Fate
 from connectors.providers.simulator._books import Books, KeyReused
 from connectors.providers.simulator._terms import Answer, Charge, Kind, Request, Totals
 
-BODY_BYTES_MAX = 16_384
+BODY_BYTES_MAX = 262_144
 KEY_CHARACTERS_MAX = 255
 REFERENCE_CHARACTERS_MAX = 255
 AMOUNT_MINOR_MAX = 10**15
@@ -48,6 +51,8 @@ Result = TypeVar("Result")
 
 _STATUS = {"declined": 402, "refused": 422}
 _FOLLOW_UPS: dict[str, Kind] = {"captures": "capture", "voids": "void", "refunds": "refund"}
+_RESPONSES: dict[str, Kind] = {"evidence": "submit_evidence", "acceptances": "accept_dispute"}
+EVIDENCE_TEXTS_MAX = 30
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +61,8 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     payment_method: str = ""
     payment_reference: str = ""
     capture: bool = False
+    final: bool = True
+    evidence: dict[str, str] = {}
 
 
 class _Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +154,10 @@ class Simulator:
                 return await self._operation(request, provider, "authorize", charge="")
             case "POST", ["charges", charge, follow_up] if follow_up in _FOLLOW_UPS:
                 return await self._operation(request, provider, _FOLLOW_UPS[follow_up], charge=charge)
+            case "POST", ["disputes", dispute, response] if response in _RESPONSES:
+                return await self._operation(request, provider, _RESPONSES[response], charge=dispute)
+            case "GET", ["notices"]:
+                return await self._notices(request, provider)
             case "POST", ["charges", charge, "challenge"]:
                 return await self._challenge(request, provider, charge)
             case "GET", ["operations"]:
@@ -213,6 +224,12 @@ class Simulator:
         if answer is None:
             raise _Refusal(404, "charge_unknown", "No such charge.")
         return _json(200, answer)
+
+    async def _notices(self, request: web.BaseRequest, provider: str) -> web.StreamResponse:
+        after, limit = _number(request, "after", 0, 2**62), _number(request, "limit", PAGE_DEFAULT, PAGE_MAX)
+        told = self._whole(lambda: self._books.notices(provider, after=after, limit=limit))
+        await self._durable()
+        return _json(200, {"data": told})
 
     async def _charges(self, request: web.BaseRequest, provider: str) -> web.StreamResponse:
         after, limit = _number(request, "after", 0, 2**62), _number(request, "limit", PAGE_DEFAULT, PAGE_MAX)
@@ -319,7 +336,9 @@ def _checked(body: _Body, kind: Kind, charge: str) -> Request:
     if kind == "authorize" and not (body.payment_reference and body.payment_method):
         raise _Refusal(400, "invalid_request", "payment_reference and payment_method are needed.")
     if kind != "authorize" and (body.payment_method or body.payment_reference or body.capture):
-        raise _Refusal(400, "invalid_request", "a follow-up has an amount and a currency only.")
+        raise _Refusal(400, "invalid_request", "a follow-up has no payment method, payment reference or capture.")
+    if len(body.evidence) > EVIDENCE_TEXTS_MAX or (body.evidence and kind != "submit_evidence"):
+        raise _Refusal(400, "invalid_request", f"evidence: at most {EVIDENCE_TEXTS_MAX} texts, for a dispute only.")
     return Request(
         kind=kind,
         amount_minor=body.amount_minor,
@@ -328,6 +347,8 @@ def _checked(body: _Body, kind: Kind, charge: str) -> Request:
         payment_method=body.payment_method,
         capture=body.capture,
         charge=charge,
+        final=body.final,
+        evidence=body.evidence,
     )
 
 

@@ -13,7 +13,7 @@ def test_the_committed_migrations_can_be_repeated():
     for migration in migrate.migrations():
         for statement in migration.statements():
             assert re.match(
-                r"CREATE (TABLE IF NOT EXISTS|OR REPLACE VIEW) |ALTER TABLE \w+ (ADD|MODIFY) ", statement
+                r"CREATE (TABLE IF NOT EXISTS|OR REPLACE VIEW) |ALTER TABLE \w+\s+(ADD|MODIFY) ", statement
             ), statement
 
 

@@ -13,7 +13,8 @@ def audit(world: World) -> None:
     events = world.events
     _chains(events)
     accounts = _accounts(events)
-    _money(events, world.movements, accounts)
+    _money(events, world.movements, accounts, scheduled=bool(world.tenant.fees))
+    _balances(events, world.movements)
     _captures(events)
     _causes(world)
 
@@ -44,7 +45,7 @@ def _accounts(events: list[Any]) -> dict[tuple[str, str], int]:
     return accounts
 
 
-def _money(events: list[Any], movements: list[Any], accounts: dict[tuple[str, str], int]) -> None:
+def _money(events: list[Any], movements: list[Any], accounts: dict[tuple[str, str], int], *, scheduled: bool) -> None:
     tenants: dict[tuple[str, str], int] = defaultdict(int)
     providers: dict[tuple[str, str], int] = defaultdict(int)
     known = {event.event_id for event in events}
@@ -53,27 +54,47 @@ def _money(events: list[Any], movements: list[Any], accounts: dict[tuple[str, st
     for movement in movements:
         assert movement.event_id in known
         tenants[movement.tenant, movement.currency] += movement.amount_minor
-        providers[movement.provider, movement.currency] += movement.amount_minor
+        if movement.kind != "adjustment" and not (scheduled and movement.kind == "fee"):
+            providers[movement.provider, movement.currency] += movement.amount_minor
     for (account, currency), balance in accounts.items():
         kind, owner = account.split(":")
         if kind == "tenant_payable":
             assert -balance == tenants.pop((owner, currency), 0), account
         elif kind == "provider_receivable":
             pending = accounts.get((f"refund_pending:{owner}", currency), 0)
-            assert balance + pending == providers.pop((owner, currency), 0), account
-        elif kind in {"authorization_hold", "provider_stray"}:
+            disputed = accounts.get((f"provider_disputed:{owner}", currency), 0)
+            costs = accounts.get((f"provider_costs:{owner}", currency), 0)
+            assert balance + pending + disputed + costs == providers.pop((owner, currency), 0), account
+        elif kind in {"authorization_hold", "provider_stray", "provider_disputed"}:
             assert balance >= 0, account
-        elif kind in {"refund_pending", "stray_owed", "authorized_funds"}:
+        elif kind in {"refund_pending", "stray_owed", "authorized_funds", "platform_fees"}:
             assert balance <= 0, account
     assert not any(tenants.values())
     assert not any(providers.values())
+
+
+def _balances(events: list[Any], movements: list[Any]) -> None:
+    """Balance transactions tell of each event what its movements tell of it, and are net of their fees."""
+    moved: dict[str, int] = defaultdict(int)
+    for movement in movements:
+        moved[movement.event_id] += movement.amount_minor
+    ids = [one.id for event in events for one in event.balance_transactions]
+    assert len(ids) == len(set(ids))
+    for event in events:
+        for one in event.balance_transactions:
+            assert one.net_minor == one.gross_minor - one.fee_minor
+            assert one.available_on_ms >= event.occurred_ms
+        assert sum(one.net_minor for one in event.balance_transactions) == moved[event.event_id], event
 
 
 def _captures(events: list[Any]) -> None:
     charges: dict[str, dict[str, Any]] = defaultdict(dict)
     for event in events:
         payment, charge = event.payment, event.charge
-        assert payment.amount_received_minor >= payment.amount_refunded_minor >= 0
+        assert payment.amount_refunded_minor >= 0 <= payment.amount_disputed_minor
+        assert payment.amount_received_minor >= payment.amount_refunded_minor + payment.amount_disputed_minor
+        assert payment.amount_minor >= payment.amount_received_minor + payment.amount_capturable_minor
+        assert bool(payment.due_ms) == (event.to_status in {"requires_action", "requires_capture"})
         assert payment.amount_minor >= payment.amount_received_minor
         if charge is not None:
             charges[event.payment_id][charge.id] = charge

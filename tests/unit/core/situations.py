@@ -95,6 +95,73 @@ def _no_route(world: World) -> None:
 _stray_captured = _then(_given_up, "captured", request=0)
 _stray_authorized = _then(_given_up, "authorized", request=0)
 
+
+def _part(world: World) -> None:
+    _authorized(world)
+    world.send("capture", "c1", of="k1", amount_minor=300, final_capture=False)
+    world.answer(world.requests[-1], "captured", provider_fee_minor=7)
+
+
+def _part_capturing(world: World) -> None:
+    _part(world)
+    world.send("capture", "c2", of="k1")
+
+
+def _part_voiding(world: World) -> None:
+    _part(world)
+    world.send("cancel", "x1", of="k1")
+
+
+def _expired(first: Situation) -> Situation:
+    def both(world: World) -> None:
+        first(world)
+        world.tick(world.payment().due_ms)
+
+    return both
+
+
+def _disputed(first: Situation, *notices: tuple[str, int]) -> Situation:
+    def all_of_it(world: World) -> None:
+        first(world)
+        for status, withdrawn_minor in notices:
+            world.notify(status, withdrawn_minor=withdrawn_minor, provider_fee_minor=15 if withdrawn_minor else 0)
+
+    return all_of_it
+
+
+def _refunded(world: World) -> None:
+    _refunding(world)
+    world.answer(world.requests[-1], "refunded")
+
+
+def _asking(first: Situation, kind: str) -> Situation:
+    def both(world: World) -> None:
+        first(world)
+        world.send(kind, "d1", of="k1", object_id=world.payment().disputes[0].id, evidence=EVIDENCE.get(kind, {}))
+
+    return both
+
+
+def _proposed(first: Situation, resolution: str) -> Situation:
+    def both(world: World) -> None:
+        first(world)
+        world.operate("propose", "p1", resolution=resolution, object_id=world.requests[-1].object_id)
+
+    return both
+
+
+def _resolved(first: Situation, resolution: str) -> Situation:
+    def both(world: World) -> None:
+        first(world)
+        world.resolve(resolution, world.requests[-1].object_id)
+
+    return both
+
+
+EVIDENCE = {"submit_evidence": {"product_description": "a chair"}}
+_chargeback = _disputed(_captured, ("needs_response", 1000))
+_inquiry = _disputed(_captured, ("warning_needs_response", 0))
+
 SITUATIONS: dict[str, Situation] = {
     "none": lambda _: None,
     "without a method": lambda world: world.create(confirm=False, payment_method=""),
@@ -149,6 +216,42 @@ SITUATIONS: dict[str, Situation] = {
     "refunded in part": _then(_refunding, "refunded", provider_fee_minor=5),
     "refund failed": _then(_refunding, "refund_failed"),
     "refund failed after it was made": _then(_then(_refunding, "refunded"), "refund_failed"),
+    "updated": lambda world: (world.create(confirm=False), world.send("update", "u1", of="k1", amount_minor=800)),
+    "partly captured, the rest authorised": _part,
+    "capturing the rest": _part_capturing,
+    "captured in parts": _then(_part_capturing, "captured"),
+    "voiding the rest": _part_voiding,
+    "the rest voided": _then(_part_voiding, "voided"),
+    "challenge expired": _expired(_in_action),
+    "challenge expired, voided": _then(_expired(_in_action), "voided"),
+    "authorisation expired": _expired(_authorized),
+    "authorisation expired, voided": _then(_expired(_authorized), "voided"),
+    "the rest expired, voided": _then(_expired(_part), "voided"),
+    "inquiry": _inquiry,
+    "inquiry closed": _disputed(_inquiry, ("warning_closed", 0)),
+    "inquiry escalated": _disputed(_inquiry, ("needs_response", 1000)),
+    "disputed": _chargeback,
+    "disputed in part": _disputed(_captured, ("needs_response", 250)),
+    "disputed after a refund": _disputed(_refunded, ("needs_response", 1000)),
+    "disputed and held": lambda world: (_captured(world), world.notify("needs_response", currency="USD")),
+    "disputed before the capture is known": _disputed(_then(World.create, "unknown"), ("needs_response", 1000)),
+    "dispute under review": _disputed(_chargeback, ("under_review", 1000)),
+    "dispute won": _disputed(_chargeback, ("won", 0)),
+    "dispute lost": _disputed(_chargeback, ("lost", 1000)),
+    "dispute prevented": _disputed(_captured, ("prevented", 0)),
+    "dispute reopened": _disputed(_chargeback, ("won", 0), ("needs_response", 1000)),
+    "evidence sent": _asking(_chargeback, "submit_evidence"),
+    "evidence sent to an inquiry": _asking(_inquiry, "submit_evidence"),
+    "evidence sent, unknown": _then(_asking(_chargeback, "submit_evidence"), "unknown"),
+    "evidence taken": _then(_asking(_chargeback, "submit_evidence"), "evidence_submitted"),
+    "evidence refused": _then(_asking(_chargeback, "submit_evidence"), "refused"),
+    "acceptance sent": _asking(_chargeback, "close_dispute"),
+    "dispute accepted": _then(_asking(_chargeback, "close_dispute"), "dispute_accepted"),
+    "proposed": _proposed(_then(World.create, "integrity_failure"), "captured"),
+    "resolved as captured": _resolved(_then(World.create, "integrity_failure"), "captured"),
+    "resolved as declined": _resolved(_then(World.create, "unknown"), "declined"),
+    "resolved as standing": _resolved(_then(_authorized, "captured", request=0), "authorized"),
+    "refund resolved as failed": _resolved(_then(_refunding, "integrity_failure"), "refund_failed"),
     "refunded in full": lambda world: (_captured(world), world.send("refund", "r9", of="k1")),
 }
 

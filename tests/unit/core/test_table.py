@@ -1,8 +1,9 @@
 import pytest
+from msgspec.structs import replace
 
 from schemas import codec
-from schemas.records import ProviderOutcome
-from streams.core import keys, late, refunds, settle, table
+from schemas.records import DisputeStatus, ProviderOutcome
+from streams.core import disputes, ids, keys, late, refunds, settle, table
 from streams.core.state import Payment, decode
 from tests.unit.core.books import audit
 from tests.unit.core.situations import SITUATIONS, at
@@ -19,11 +20,60 @@ COMMANDS = {
     "refund": {},
     "refund a part": {"amount_minor": 300},
     "refund too much": {"amount_minor": 1001},
+    "update": {"amount_minor": 900, "payment_method": "pm_other"},
+    "update the amount": {"amount_minor": 900},
+    "update nothing": {},
+    "capture a part of more": {"amount_minor": 200, "final_capture": False},
+    "submit_evidence": {"evidence": {"product_description": "a chair"}},
+    "submit_evidence without any": {},
+    "close_dispute": {},
+    "propose": {"resolution": "captured"},
+    "approve": {},
 }
+RESOLUTIONS = (
+    "authorized",
+    "captured",
+    "declined",
+    "voided",
+    "refunded",
+    "refund_failed",
+    "credit",
+    "debit",
+    "nonsense",
+)
+STATUSES = tuple(DisputeStatus.__args__[1:])
 
 # What a payment lets one ask for, written down apart from the code: situation -> kinds of commands.
 ALLOWED = {
     "without a method": {"confirm", "cancel"},
+    "updated": {"confirm", "cancel"},
+    "partly captured, the rest authorised": {"capture", "cancel"},
+    "captured in parts": {"refund"},
+    "the rest voided": {"refund"},
+    "the rest expired, voided": {"refund"},
+    "inquiry": {"refund", "submit_evidence"},
+    "inquiry closed": {"refund"},
+    "inquiry escalated": {"refund", "submit_evidence", "close_dispute"},
+    "disputed": {"refund", "submit_evidence", "close_dispute"},
+    "disputed in part": {"refund", "submit_evidence", "close_dispute"},
+    "disputed after a refund": {"refund", "submit_evidence", "close_dispute"},
+    "disputed and held": {"refund"},
+    "dispute under review": {"refund"},
+    "dispute won": {"refund"},
+    "dispute lost": {"refund"},
+    "dispute prevented": {"refund"},
+    "dispute reopened": {"refund", "submit_evidence", "close_dispute"},
+    "evidence sent": {"refund"},
+    "evidence sent to an inquiry": {"refund"},
+    "evidence sent, unknown": {"refund"},
+    "evidence taken": {"refund"},
+    "evidence refused": {"refund", "submit_evidence", "close_dispute"},
+    "acceptance sent": {"refund"},
+    "dispute accepted": {"refund"},
+    "resolved as captured": {"refund"},
+    "resolved as declined": {"confirm", "cancel"},
+    "resolved as standing": {"capture", "cancel"},
+    "refund resolved as failed": {"refund"},
     "unconfirmed": {"confirm", "cancel"},
     "authorising, manual": {"cancel"},
     "in action": {"cancel"},
@@ -58,6 +108,8 @@ ALLOWED = {
 def _command(world: World, name: str):
     kind = name.partition(" ")[0]
     key = "k1" if kind == "create" else f"new {name}"
+    if kind in {"submit_evidence", "close_dispute"} and world.events and world.payment().disputes:
+        return world.send(kind, key, of="k1", object_id=world.payment().disputes[0].id, **COMMANDS[name])
     return world.send(kind, key, of="k1", **COMMANDS[name])
 
 
@@ -74,29 +126,60 @@ def test_every_command_in_every_situation_is_carried_out_or_answered_with_a_type
     kind = name.partition(" ")[0]
     if kind == "create":
         assert bool(decision.events) == (situation == "none")
-        return
-    if situation == "none":
+    elif situation == "none":
         assert error.code == "resource_missing"
         assert world.view.data == before
+    elif kind in OF_LATER:
+        _check_later(situation, name, decision, error)
     elif kind not in ALLOWED.get(situation, set()):
-        assert error.code == "payment_intent_unexpected_state", (situation, name)
-        payment = decode(Payment, before[keys.payment(TENANT, decision.replies[0][1].payment_id)])
-        assert payment.status in error.message
-        assert kind in error.message
-        assert not decision.events
-        assert not decision.requests
+        _check_refused(situation, name, decision, before)
     elif "too much" in name:
-        assert error.code in {"amount_too_large", "charge_already_refunded"}
+        assert error.code in {"amount_too_large", "charge_already_refunded", "charge_disputed"}
         assert not decision.events
     elif kind == "refund" and situation == "refunded in full":
         assert error.code == "charge_already_refunded"
     elif situation == "no route" and kind == "confirm":
         assert error.code == "no_route"
         assert decision.events[-1].to_status == "requires_payment_method"
-    elif error is not None:
-        assert error.code == "amount_too_large", (situation, name)  # of a part captured or left, more than that
+    elif error is not None:  # of a part captured or left, more than that
+        assert error.code in {"amount_too_large", "charge_disputed"}, (situation, name)
     else:
         assert decision.events, (situation, name)
+
+
+OF_LATER = {"update", "submit_evidence", "close_dispute", "propose", "approve"}
+
+
+def _check_refused(situation, name, decision, before):
+    error, kind = decision.replies[0][1].error, name.partition(" ")[0]
+    assert error.code == "payment_intent_unexpected_state", (situation, name)
+    payment = decode(Payment, before[keys.payment(TENANT, decision.replies[0][1].payment_id)])
+    assert payment.status in error.message
+    assert kind in error.message
+    assert not decision.events
+    assert not decision.requests
+
+
+def _check_later(situation, name, decision, error):
+    """Updates need an open payment, responses a dispute that waits for one, and proposals an operator."""
+    kind, allowed = name.partition(" ")[0], ALLOWED.get(situation, set())
+    if kind in {"propose", "approve"}:
+        assert error.code == "operator_needed"
+    elif kind == "update":
+        expected = {"nothing_to_update", None} if "confirm" in allowed else {"payment_intent_unexpected_state"}
+        assert (error and error.code) in expected
+        assert bool(decision.events) == (error is None)
+    elif kind in allowed and "without" not in name:
+        assert decision.requests[0].operation == {"submit_evidence": kind, "close_dispute": "accept_dispute"}[kind]
+    else:
+        assert error.code in {
+            "payment_intent_unexpected_state",
+            "dispute_missing",
+            "dispute_busy",
+            "dispute_unexpected_state",
+            "evidence_missing",
+        }
+        assert not decision.events
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
@@ -117,6 +200,71 @@ def test_every_result_in_every_situation_is_a_transition_no_news_or_a_refusal(si
             world = at(situation)
             world.answer(world.requests[index], outcome, amount_minor=1, currency="USD")
             audit(world)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_notice_in_every_situation_is_a_transition_no_news_or_a_refusal(situation):
+    """Whatever the provider says of a dispute, known or new: never an exception, twice is once, and the books stay right."""
+    for status in STATUSES:
+        for withdrawn_minor, dispute in ((0, "np_dp_1"), (1000, "np_dp_1"), (400, "np_dp_1"), (1000, "np_dp_2")):
+            world = at(situation)
+            if situation == "none" or not world.payment().attempts:
+                break
+            notice = world.notice(
+                status,
+                withdrawn_minor=withdrawn_minor,
+                dispute=dispute,
+                provider_fee_minor=20,
+                sequence=9,
+                notice_id="n",
+            )
+            decision = world.put(notice)
+            audit(world)
+            assert (decision.refused is not None) != bool(decision.writes)
+            again = world.put(notice)
+            assert again.writes == again.events == again.movements == []
+            older = world.put(replace(notice, notice_id="older", sequence=1, withdrawn_minor=1))
+            assert older.events == []
+            audit(world)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_resolution_in_every_situation_needs_two_people_and_is_carried_out_or_refused(situation):
+    """Operators' findings are taken where something is in doubt, by two of them, and the books stay right."""
+    objects = {request.object_id for request in at(situation).requests} | {ids.payment_id(TENANT, "k1"), "ch_other"}
+    for resolution in RESOLUTIONS:
+        for object_id in sorted(objects):
+            world = at(situation)
+            proposed = world.operate("propose", "p", resolution=resolution, object_id=object_id, amount_minor=100)
+            error = proposed.replies[0][1].error
+            if error is not None:
+                assert error.code in {"resource_missing", "resolution_not_possible"}
+                assert not proposed.events
+                continue
+            proposal = proposed.events[0].proposal.id
+            alone = world.operate("approve", "q", object_id=proposal)
+            assert alone.replies[0][1].error.code == "approval_by_proposer"
+            decision = world.operate("approve", "r", by="bob", object_id=proposal)
+            assert decision.replies[0][1].error is None
+            assert len(decision.events) > 1
+            assert all(
+                (event.proposal.proposed_by, event.proposal.approved_by) == ("ada", "bob") for event in decision.events
+            )
+            audit(world)
+            repeated = world.operate("approve", "s", by="bob", object_id=proposal)
+            assert repeated.replies[0][1].error.code == "proposal_missing"
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_time_alone_ends_what_waits_for_somebody(situation):
+    """A month later nothing waits for a customer or a capture any more but what the provider was asked about; never an exception."""
+    world = at(situation)
+    for _ in range(3):
+        world.tick(world.time_ms + 31 * 86_400_000)
+        audit(world)
+    if situation != "none":
+        assert world.payment().status not in {"requires_action", "requires_capture"}
+    assert not [key for key in world.view.data if key.startswith(keys.DUE_PREFIX)]
 
 
 def test_every_row_of_the_tables_is_reached(monkeypatch):
@@ -149,6 +297,8 @@ def test_every_row_of_the_tables_is_reached(monkeypatch):
     for situation in SITUATIONS:
         for name in COMMANDS:
             _command(at(situation), name)
+        world = at(situation)
+        world.tick(world.time_ms + 31 * 86_400_000)
         for index in range(len(at(situation).requests)):
             for outcome in OUTCOMES:
                 world = at(situation)
@@ -160,6 +310,26 @@ def test_every_row_of_the_tables_is_reached(monkeypatch):
     unreached = listed - verdicts
     assert not unreached, "\n".join(map(str, sorted(unreached)))
     assert {(row.source, one) for row in refunds.ROWS for one in row.outcomes} <= seen_refunds
+
+
+def test_every_row_of_the_disputes_table_leads_where_it_says():
+    """From each status to each status: the listed event, or a conflict that leaves the status as it was."""
+    listed = {(source, target) for row in disputes.ROWS for source in row.sources or ("",) for target in row.targets}
+    for target in STATUSES:
+        world = at("captured")
+        assert world.notify(target).events[0].type == "charge.dispute.created"
+        for source in STATUSES:
+            world = at("captured")
+            world.notify(source)
+            decision = world.notify(target, reason="fraudulent")
+            event = decision.events[0]
+            if (source, target) in listed or source == target:
+                assert event.type == disputes.event_of(source, target) != "charge.dispute.conflict"
+                assert event.dispute.status == target
+            else:
+                assert event.type == "charge.dispute.conflict"
+                assert event.dispute.status == source
+            audit(world)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

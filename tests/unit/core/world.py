@@ -9,6 +9,7 @@ from schemas.records import (
     Attribution,
     ClockTick,
     PaymentCommand,
+    ProviderNotice,
     ProviderRequest,
     ProviderResult,
     RoutingUpdate,
@@ -49,15 +50,24 @@ class DictView:
 class World:
     """A fold over one partition that remembers what it was given and what came of it."""
 
-    def __init__(self, fold: Any = decide, *, topic: str = "payments.inputs", configured: bool = True) -> None:
+    def __init__(
+        self,
+        fold: Any = decide,
+        *,
+        topic: str = "payments.inputs",
+        configured: bool = True,
+        tenant: Tenant | None = None,
+    ) -> None:
         self.fold = fold
         self.topic = topic
         self.view = DictView()
         self.inputs: list[Input] = []
         self.decisions: list[Decision] = []
         self.time_ms = T0
+        self.tenant = tenant or Tenant(tenant=TENANT, version=1)
+        self.notices = 0
         if configured and topic == "payments.inputs":
-            self.put(Tenant(tenant=TENANT, version=1))
+            self.put(self.tenant)
             self.put(RoutingUpdate(kind="policy", tenant="", policy_version=7, providers=("northpay", "southpay")))
 
     def put(self, message: Any) -> Decision:
@@ -99,6 +109,68 @@ class World:
     def answer(self, request: ProviderRequest, outcome: str, **fields: Any) -> Decision:
         """The provider's answer to a request."""
         return self.put(result(request, outcome, **fields))
+
+    def operate(
+        self, kind: str, key: str, *, by: str = "ada", reason: str = "seen in the books", **fields: Any
+    ) -> Decision:
+        """A command by an operator, about the payment that was made by key `k1` (or `of`)."""
+        of = fields.pop("of", "k1")
+        who = Attribution(
+            actor_kind="operator",
+            actor_id=by,
+            on_behalf_of=TENANT,
+            reason=reason,
+            request_id=f"req-{key}",
+            idempotency_key=key,
+        )
+        command = PaymentCommand(
+            tenant=TENANT,
+            payment_id=ids.payment_id(TENANT, of),
+            kind=kind,
+            attribution=who,
+            reply_partition=5,
+            correlation_id=f"corr-{len(self.inputs)}",
+            **fields,
+        )
+        return self.put(command)
+
+    def resolve(self, resolution: str, object_id: str, *, of: str = "k1", amount_minor: int | None = None) -> Decision:
+        """Two operators find something out together."""
+        key = f"p{len(self.inputs)}"
+        self.operate("propose", key, of=of, resolution=resolution, object_id=object_id, amount_minor=amount_minor)
+        proposal = ids.proposal_id(TENANT, ids.payment_id(TENANT, of), key)
+        return self.operate("approve", f"{key} too", by="bob", of=of, object_id=proposal)
+
+    def notify(
+        self, status: str, *, withdrawn_minor: int = 0, of: str = "k1", dispute: str = "np_dp_1", **fields: Any
+    ) -> Decision:
+        """A provider's notice about a dispute of the payment's newest charge."""
+        self.notices += 1
+        return self.put(self.notice(status, withdrawn_minor=withdrawn_minor, of=of, dispute=dispute, **fields))
+
+    def notice(
+        self, status: str, *, withdrawn_minor: int = 0, of: str = "k1", dispute: str = "np_dp_1", **fields: Any
+    ) -> Any:
+        """The record of such a notice."""
+        payment_id = ids.payment_id(TENANT, of)
+        payment = self.payment(of)
+        number = fields.pop("attempt", len(payment.attempts))
+        attempt = payment.attempts[number - 1]
+        fields.setdefault("amount_minor", payment.amount_minor)
+        fields.setdefault("currency", payment.currency)
+        fields.setdefault("sequence", self.notices + 1)
+        fields.setdefault("notice_id", f"np_evt_{self.notices}")
+        return ProviderNotice(
+            tenant=TENANT,
+            payment_id=payment_id,
+            provider=attempt.provider,
+            kind="dispute",
+            charge_reference=attempt.reference or f"np_{ids.charge_id(payment_id, number)[-6:]}",
+            dispute_reference=dispute,
+            dispute_status=status,
+            withdrawn_minor=withdrawn_minor,
+            **fields,
+        )
 
     def tick(self, time_ms: int) -> Decision:
         """Time."""
