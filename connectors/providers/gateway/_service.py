@@ -26,6 +26,7 @@ DRAIN_S = 5.0
 """How long calls on their way may take to end when the gateway is told to stop; later ones are repeated at the next start."""
 PUMP_END_S = 4.0
 DRAIN_CHECK_S = 0.02
+WATCH_EVERY_S = 1.0
 METADATA_DEADLINE_S = 30.0
 
 log = logging.getLogger("clearline.gateway")
@@ -101,6 +102,7 @@ async def run(
     )
     thread = threading.Thread(target=_run_pump, args=(pump, loop, end), name="pump", daemon=True)
     thread.start()
+    watch = asyncio.create_task(_watch(pump, end))
     try:
         await ended
         await _drain(lanes)
@@ -111,9 +113,17 @@ async def run(
                 "Kafka did not take the last transaction in time; what was open is repeated under the same keys"
             )
     finally:
+        watch.cancel()
         await lanes.aclose()
         for provider in providers.values():
             await provider.aclose()
+
+
+async def _watch(pump: Pump, end: Callable[[BaseException | None], None]) -> None:
+    """End the process when Kafka's client hangs; the thread itself can't be helped."""
+    while not pump.hangs():  # noqa: ASYNC110 - it is another thread's progress that is watched
+        await asyncio.sleep(WATCH_EVERY_S)
+    end(GatewayStopped("Kafka's client doesn't come back from a transaction; start again, open requests are repeated"))
 
 
 async def _drain(lanes: Lanes) -> None:
