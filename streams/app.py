@@ -74,7 +74,10 @@ async def lifecycle(batches: Any) -> None:
     handle = None
     async for batch in batches:
         if handle is None:  # asked now, since a batch says that the broker answers
-            handle = living.Lifecycle(partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_INPUTS.name))
+            handle = living.Lifecycle(
+                partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_INPUTS.name),
+                reply_partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_REPLIES.name),
+            )
         batch.run(handle)
 
 
