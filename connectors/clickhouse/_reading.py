@@ -25,7 +25,7 @@ class Reader:
 
     def __init__(self, bootstrap: str, kafka_config: Mapping[str, Any] | None) -> None:
         settings = clients.consumer_config(bootstrap, f"clearline.verify.{uuid.uuid4().hex}", dict(kafka_config or {}))
-        self._consumer = Consumer(settings | {"enable.partition.eof": True})
+        self._consumer = Consumer(settings | {"enable.partition.eof": True, "fetch.wait.max.ms": 10})
 
     def __enter__(self) -> Self:
         return self
