@@ -39,7 +39,11 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
     def config(self) -> dict[str, str]:
         """The broker's settings of this topic."""
-        shared = {"cleanup.policy": self.cleanup, "message.timestamp.type": "CreateTime", "compression.type": "producer"}
+        shared = {
+            "cleanup.policy": self.cleanup,
+            "message.timestamp.type": "CreateTime",
+            "compression.type": "producer",
+        }
         if self.record_bytes_max > RECORD_BYTES_MAX:
             shared["max.message.bytes"] = str(self.record_bytes_max)
         if self.cleanup == "compact":
