@@ -142,6 +142,14 @@ ROUTING_POLICIES = Topic(
     written_by="configuration",
     read_by="API",
 )
+AUDIT_DIGESTS = Topic(
+    name="audit.digests",
+    key="tenant/day",
+    records=(records.AuditDigest,),
+    partitions=1,
+    written_by="replay",
+    read_by="replay, auditors",
+)
 LIFECYCLE_CHANGELOG = Topic(
     name="lifecycle.changelog", key="state key", cleanup="compact", written_by="lifecycle", read_by="lifecycle"
 )
@@ -161,6 +169,7 @@ CATALOGUE: tuple[Topic, ...] = (
     RECORDS_REJECTED,
     TENANTS,
     ROUTING_POLICIES,
+    AUDIT_DIGESTS,
     LIFECYCLE_CHANGELOG,
     SETTLEMENT_CHANGELOG,
 )

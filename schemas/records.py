@@ -820,6 +820,23 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """Tenant, where it could be read."""
 
 
+class AuditDigest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant's events of one UTC day hash to, so that nobody can change them unnoticed. Topic audit.digests."""
+
+    tenant: str = ""
+    """Whose events."""
+    day: str = ""
+    """UTC day of the events' timestamps, YYYY-MM-DD."""
+    algorithm: str = ""
+    """How the root is made: rfc6962-sha256/1, a hash tree over the values as docs/replay.md orders them."""
+    events: int = 0
+    """How many events, the tree's leaves."""
+    root_sha256: str = ""
+    """The tree's root, hexadecimal."""
+    published_ms: int = 0
+    """When it was published, ms since the epoch, UTC."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -836,6 +853,7 @@ Record = (
     | PayoutResult
     | SettlementEvent
     | Rejection
+    | AuditDigest
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -854,4 +872,5 @@ RECORDS: dict[str, type[Record]] = {
     "PayoutResult": PayoutResult,
     "SettlementEvent": SettlementEvent,
     "Rejection": Rejection,
+    "AuditDigest": AuditDigest,
 }
