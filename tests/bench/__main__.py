@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import engines, latency, payments
+from tests.bench import engines, landing, latency, payments
 from tests.bench.figures import Figure, lines, save
 from tests.bench.ground import BenchError, ground
 
@@ -69,7 +71,11 @@ def _measure(part: str, options: argparse.Namespace, out: Console) -> list[Figur
             sizes = replace(sizes, rounds=options.rounds)
         with ground() as there:
             return payments.measure(there, sizes, out, profile=options.profile)
-    return []
+    sizes = landing.QUICK if options.quick else landing.Sizes()
+    if options.rounds:
+        sizes = replace(sizes, rounds=options.rounds)
+    with tempfile.TemporaryDirectory(prefix="clearline-bench-", ignore_cleanup_errors=True) as directory:
+        return landing.measure(Path(directory), sizes, out)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ READ_CHUNK = 10_000
 
 
 # The broker's end is known to whoever asks; librdkafka's own words on standard error would only repeat it.
-_QUIET = logging.getLogger("clearline.bench.librdkafka")
-_QUIET.addHandler(logging.NullHandler())
-_QUIET.propagate = False
+QUIET = logging.getLogger("clearline.bench.librdkafka")
+QUIET.addHandler(logging.NullHandler())
+QUIET.propagate = False
 
 
 class BenchError(Exception):
@@ -61,7 +61,7 @@ class Ground:
     admin: AdminClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.admin = AdminClient(client_config(self.bootstrap), logger=_QUIET)
+        self.admin = AdminClient(client_config(self.bootstrap), logger=QUIET)
 
     @property
     def bootstrap(self) -> str:
@@ -95,7 +95,8 @@ class Ground:
 
     def preload(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
         """Append (key, value) records."""
-        producer = Producer(producer_config(self.bootstrap, {"linger.ms": 20, "queue.buffering.max.messages": 500_000}))
+        settings = producer_config(self.bootstrap, {"linger.ms": 20, "queue.buffering.max.messages": 500_000})
+        producer = Producer(settings, logger=QUIET)
         for key, value in records:
             while True:
                 try:
@@ -122,7 +123,8 @@ class Ground:
     def read(self, topic: str) -> Iterator[Any]:
         """Every committed record up to the present end, in no order between partitions."""
         ends = {number: end for number, end in self.ends(topic).items() if end}
-        consumer = Consumer(consumer_config(self.bootstrap, "bench-reader", {"enable.partition.eof": True}))
+        settings = consumer_config(self.bootstrap, "bench-reader", {"enable.partition.eof": True})
+        consumer = Consumer(settings, logger=QUIET)
         consumer.assign([TopicPartition(topic, number, 0) for number in ends])
         deadline = time.monotonic() + DONE_DEADLINE_S
         left = set(ends)

@@ -12,7 +12,7 @@ from rich.console import Console
 from schemas.clients import consumer_config, producer_config
 from tests.bench.engines import KINDS, VALUE_BYTES, environment_of
 from tests.bench.figures import Figure, compare, percentile, shown
-from tests.bench.ground import PARTITIONS, BenchError, Ground, Side
+from tests.bench.ground import PARTITIONS, QUIET, BenchError, Ground, Side
 
 SIDES = ("ours", "bare-rocksdb")
 BLOCK = 100
@@ -24,8 +24,9 @@ class Hop:
 
     def __init__(self, ground: Ground, *, source: str, output: str) -> None:
         self._source = source
-        self._producer = Producer(producer_config(ground.bootstrap, {"linger.ms": 0}))
-        self._consumer = Consumer(consumer_config(ground.bootstrap, "bench-latency", {"fetch.wait.max.ms": 500}))
+        self._producer = Producer(producer_config(ground.bootstrap, {"linger.ms": 0}), logger=QUIET)
+        settings = consumer_config(ground.bootstrap, "bench-latency", {"fetch.wait.max.ms": 500})
+        self._consumer = Consumer(settings, logger=QUIET)
         self._consumer.assign([TopicPartition(output, number, 0) for number in range(PARTITIONS)])
         self._sent = 0
 

@@ -44,6 +44,8 @@ class Sizes:
 
     payments: int = 15_000
     rounds: int = 4
+    ways: tuple[Answered, ...] = ("at once", "beforehand")
+    warmed: bool = True
 
 
 QUICK = Sizes(payments=3_000, rounds=2)
@@ -211,15 +213,15 @@ def measure(ground: Ground, sizes: Sizes, out: Console, *, profile: bool) -> lis
     """Rounds of ours and the bare loop, for both ways in which the provider may answer."""
     payments = Payments(ground, sizes)
     figures = []
-    ways: tuple[Answered, ...] = ("at once", "beforehand")
     number = 0
-    for answered in ways:
+    for answered in sizes.ways:
         rates: dict[str, list[float]] = {"ours": [], "bare": []}
         cpu_us: dict[str, list[float]] = {}
         details: dict[str, Any] = {}
-        payments.load(answered)
-        for name in ("bare", "ours"):  # the broker's and the worker's first steps are nobody's measure
-            payments.run(name, number := number + 1, answered=answered, profile=False)
+        if sizes.warmed:  # the broker's first steps are nobody's measure
+            payments.load(answered)
+            for name in ("bare", "ours"):
+                payments.run(name, number := number + 1, answered=answered, profile=False)
         for round_number in range(sizes.rounds):
             payments.load(answered)
             for name in ("ours", "bare") if round_number % 2 == 0 else ("bare", "ours"):
