@@ -118,9 +118,9 @@ class Recorder:
         self, process: str, transaction: str, outputs: Sequence[Produced], partitioner: Partitioner, *, offset: int = -1
     ) -> None:
         """A producer handed records over, in a transaction or (empty) outside any."""
-        now = self.now()
         for output in outputs:
             if output.topic in self._topics:
+                now = self.now()
                 self.history.append(
                     Operation(
                         process=process,

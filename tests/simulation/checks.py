@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas import catalogue, codec
-from schemas.records import Attribution, Movement, PaymentEvent, Reply, SettlementEvent
+from schemas.records import Attribution, Movement, PaymentCommand, PaymentEvent, Reply, SettlementEvent
 from tests.history import Recorder, check
 from tests.simulation.broker import Broker
 from tests.simulation.cluster import APPLICATION, SPECS, Cluster
@@ -122,8 +122,26 @@ def state(evidence: Evidence) -> None:
                     continue
                 name = f"store {source} of {machine.instance} at {files.marker.offset}"
                 _expect(files.marker.offset <= len(log.entries), f"{name} is beyond its changelog")
-                _same(files.data, _state_at(steps, files.marker.offset), name)
+                if log.compacted:
+                    # A restore in progress over a compacted log has not met some keys yet: what is left mends it.
+                    found, wanted = _followed(files.data, log, files.marker.offset), evidence.fold.state[source]
+                else:
+                    found, wanted = files.data, _state_at(steps, files.marker.offset)
+                _same(found, wanted, name)
                 evidence.counts["stores"] += 1
+
+
+def _followed(data: dict[bytes, bytes], log: PartitionLog, offset: int) -> dict[bytes, bytes]:
+    """A store's state once it has read the rest of its changelog."""
+    followed = dict(data)
+    for entry in log.entries[offset:]:
+        if entry.committed and not entry.removed:
+            assert entry.record is not None
+            if entry.record.value is None:
+                followed.pop(entry.record.key or b"", None)
+            else:
+                followed[entry.record.key or b""] = entry.record.value
+    return followed
 
 
 def _state_at(steps: list[tuple[int, bytes, bytes | None]], end: int) -> dict[bytes, bytes]:
@@ -261,11 +279,17 @@ def _message(value: bytes | None) -> Any:
 
 def replies(evidence: Evidence) -> None:
     """P9: every answer under one idempotency key that is an answer at all is the same answer."""
+    asked = {
+        message.correlation_id: (message.tenant, message.payment_id, message.attribution.idempotency_key)
+        for log in _logs(evidence.broker, catalogue.PAYMENTS_INPUTS.name)
+        for record in log.committed()
+        if isinstance(message := _message(record.value), PaymentCommand)
+    }
     first: dict[tuple[str, str, str], Reply] = {}
     for reply in _decoded(evidence.broker, catalogue.PAYMENTS_REPLIES.name):
         if reply.error is not None and reply.error.type in ("idempotency_error", "invalid_request_error"):
             continue
-        key = reply.tenant, reply.payment_id, reply.attribution.idempotency_key
+        key = asked[reply.correlation_id]
         plain = replace(
             reply,
             correlation_id="",
@@ -277,7 +301,7 @@ def replies(evidence: Evidence) -> None:
             attribution=Attribution(),
         )
         known = first.setdefault(key, plain)
-        _expect(known == plain, f"{key} was answered in two ways")
+        _expect(known == plain, f"{key} was answered in two ways: {known} and {plain}")
         evidence.counts["replies"] += 1
 
 

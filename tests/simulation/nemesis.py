@@ -163,6 +163,7 @@ class Nemesis:
         self.network.healed = True
         self.until_ms = 0
         self.broker.down_until_ms = self.broker.moving_until_ms = 0
+        self.broker.slow_marker_share = 0.0
         for twin in self.twins:
             self._end_twin(twin)
         for machine in self.cluster.machines:
