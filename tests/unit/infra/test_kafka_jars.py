@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.server
-import functools
 import io
 import threading
 import zipfile
