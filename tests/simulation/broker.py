@@ -26,7 +26,7 @@ TOMBSTONES_KEPT_MS = 120_000
 class Broker:
     """The whole cluster: one machine as far as being reached goes, replicated as far as losing goes."""
 
-    def __init__(self, world: World, *, slow_marker_share: float) -> None:
+    def __init__(self, world: World, *, slow_marker_share: float = 0.0, slow_marker_topic: str = "") -> None:
         self.world = world
         self.topics: dict[str, Topic] = {}
         self.transactions = TransactionCoordinator(self)
@@ -35,7 +35,7 @@ class Broker:
         self.down_until_ms = 0
         self.moving_until_ms = 0
         self.faults: Counter[str] = Counter()
-        self.slow_marker_share = slow_marker_share
+        self.slow_marker_share, self.slow_marker_topic = slow_marker_share, slow_marker_topic
         # Checks and recorders that want to know.
         self.on_offset: list[Callable[[str, TopicPartition, int | None, int], None]] = []
         self.on_decided: list[Callable[[str, int, bool], None]] = []
@@ -120,10 +120,10 @@ class Broker:
         log.epochs[pid] = epoch
         log.mark(self.world.now_ms, pid, commit=commit)
 
-    def marker_delay_ms(self) -> int:
-        """How long after the decision a marker is written."""
+    def marker_delay_ms(self, participant: Participant) -> int:
+        """How long after the decision a marker is written; the leaders of one topic may be slow, or all."""
         random = self.world.random
-        if random.random() < self.slow_marker_share:
+        if self.slow_marker_topic in ("", participant[0]) and random.random() < self.slow_marker_share:
             self.counted("late marker")
             return random.randrange(SLOW_MARKER_MS_MAX)
         return 1 + random.randrange(MARKER_MS_MAX)

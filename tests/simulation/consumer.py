@@ -79,7 +79,8 @@ class SimConsumer:
             self._broker.counted("poll fails")
             raise Retriable("consuming: a transient error")
         while True:
-            self._membership()
+            if self._membership():
+                return []
             records = self._fetch(min(records_max, 1 + random.randrange(records_max)))
             if records and random.random() < LATE_CALLBACK_SHARE:
                 self._membership()
@@ -134,14 +135,16 @@ class SimConsumer:
 
     # The group
 
-    def _membership(self) -> None:
-        """What librdkafka does inside a poll; ends when nothing is left to be told."""
+    def _membership(self) -> bool:
+        """What librdkafka does inside a poll; whether the listener was called."""
         world, groups = self._world, self._broker.groups
         listener = self._listener
         assert listener is not None, "subscribe before poll"
+        called = False
         while self._network.reached(self._process, coordinator=True):
             if world.now_ms - self._polled_ms > self._poll_interval_max_ms:
                 self._lose("polls too late")
+                called = True
             self._polled_ms = world.now_ms
             if not self.member_id:
                 world.sleep(1 + world.random.randrange(3))
@@ -154,10 +157,12 @@ class SimConsumer:
                 if refused.code == "FENCED_INSTANCE_ID":
                     raise Fenced("consuming: FENCED_INSTANCE_ID") from refused
                 self._lose("is no member any more")
+                called = True
                 continue
             group = groups.group(self._group)
             if group.rebalancing and not member.joined:
                 self._give_up()
+                called = True
                 self._expect_alive()
                 try:
                     groups.rejoin(self._group, self._instance, self.member_id)
@@ -169,9 +174,11 @@ class SimConsumer:
                 self._positions, self._last = {}, []
                 world.note(f"{self.name} is given {[number for _, number in self.assigned]}")
                 listener.on_assigned(self.assigned)
+                called = True
             else:
                 break
         self._polled_ms = world.now_ms
+        return called
 
     def _give_up(self) -> None:
         assert self._listener is not None

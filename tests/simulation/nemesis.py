@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
+from schemas import catalogue
 from streams.runtime import faults
 from streams.runtime.errors import Abortable, Fatal
 from tests.simulation.broker import Broker
@@ -14,6 +15,9 @@ from tests.simulation.network import TROUBLES, Network, Profile
 from tests.simulation.scheduler import World
 
 POINT_ACTIONS = ("crash", "pause", "raise", "fatal", "hang")
+
+# Leaders whose lateness matters most: those of changelogs, and of the groups' offsets.
+SLOW_TOPICS = (catalogue.LIFECYCLE_CHANGELOG.name, catalogue.SETTLEMENT_CHANGELOG.name, "group")
 
 # A pause that others notice: the session has ended and partitions have moved.
 LONG_PAUSE_MS = 3 * SESSION_TIMEOUT_MS
@@ -26,6 +30,7 @@ def profile_of(random: Random) -> Profile:
         trouble_share=random.choice((0.0, 0.01, 0.04, 0.1)),
         troubles=tuple(name for name in TROUBLES if random.random() < 0.6),
         slow_marker_share=random.choice((0.0, 0.05, 0.3)),
+        slow_marker_topic=random.choice(("", "", *SLOW_TOPICS)),
         point_share=random.choice((0.0, 0.01, 0.04)),
         point_actions=tuple(name for name in POINT_ACTIONS if random.random() < 0.6),
         again_share=random.choice((0.0, 0.0, 0.05)),

@@ -19,6 +19,7 @@ TRAVEL_MS_MAX = 3
 
 # A request that was given up arrives up to this much later.
 LATE_MS_MAX = 9_000
+SOON_MS_MAX = 250
 
 RETRY_MS = 5
 
@@ -47,6 +48,8 @@ class Profile(msgspec.Struct):
     trouble_share: float = 0.0
     troubles: tuple[str, ...] = ()
     slow_marker_share: float = 0.0
+    # The topic (or "group") whose markers are late; empty for all.
+    slow_marker_topic: str = ""
     point_share: float = 0.0
     point_actions: tuple[str, ...] = ()
     again_share: float = 0.0
@@ -77,7 +80,11 @@ class Network:
             raise Retriable(f"{doing}: NOT_COORDINATOR")
         if trouble in ("request lost", "request late"):
             if trouble == "request late":
-                self._later(doing, act, world.now_ms + random.randrange(timeout_ms + LATE_MS_MAX))
+                # Often just when the client has given up and begun anew, which is when it hurts most.
+                late_ms = timeout_ms + random.randrange(SOON_MS_MAX) if random.random() < 0.5 else random.randrange(
+                    timeout_ms + LATE_MS_MAX
+                )
+                self._later(doing, act, world.now_ms + late_ms)
             world.sleep(timeout_ms)
             raise Indefinite(f"{doing}: no answer in {timeout_ms} ms")
         travel_ms = 1 + random.randrange(TRAVEL_MS_MAX)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ DRAIN_MS = 60_000
 # With nobody alive, open transactions time out and their markers are written within this time.
 SETTLE_MS = 12_000
 
-PAYMENTS_MAX = 10
+PAYMENTS_MAX = 14
 READER_POLL_MS = 900
 
 _UNIQUE = (
@@ -83,7 +83,9 @@ class Run:
         partitions = shape.choice((1, 2, 2, 3))
         self.until_ms = shape.choice(TROUBLE_MS)
         world.note(f"seed {seed} {self.mode} {partitions} partitions {profile}")
-        self.broker = Broker(world, slow_marker_share=profile.slow_marker_share)
+        self.broker = Broker(
+            world, slow_marker_share=profile.slow_marker_share, slow_marker_topic=profile.slow_marker_topic
+        )
         for topic in catalogue.CATALOGUE:
             count = 1 if topic.partitions == 1 else partitions
             if topic.name == catalogue.PAYMENTS_REPLIES.name:
@@ -239,9 +241,7 @@ def simulate(
 
 
 def _where(error: BaseException) -> list[str]:
-    import traceback
-
     return "".join(traceback.format_exception(error)).splitlines()[-20:]
 
 
-__all__ = ["Mode", "Result", "Run", "gc", "simulate"]
+__all__ = ["Mode", "Result", "Run", "simulate"]

@@ -119,7 +119,7 @@ class TransactionCoordinator:
         self._broker.decided(name, known.pid, commit=commit)
         known.waiting_markers = len(known.participants)
         for participant in known.participants:
-            self._world.after(self._broker.marker_delay_ms(), self._marker(known, participant, commit=commit))
+            self._world.after(self._broker.marker_delay_ms(participant), self._marker(known, participant, commit=commit))
         if not known.participants:
             known.state = f"complete-{wanted}"
 
@@ -128,7 +128,7 @@ class TransactionCoordinator:
 
         def write() -> None:
             if self._broker.down():
-                self._world.at(self._broker.down_until_ms + self._broker.marker_delay_ms(), write)
+                self._world.at(self._broker.down_until_ms + self._broker.marker_delay_ms(participant), write)
                 return
             self._broker.write_marker(participant, known.pid, epoch, commit=commit)
             known.waiting_markers -= 1
