@@ -23,6 +23,16 @@ RECORD_BYTES_MAX = 1_000_000
 REJECTION_BYTES_MAX = 2_200_000
 """A rejection holds the refused record whole, key and headers too, so its topic takes twice the broker's default."""
 
+MIN_INSYNC = 2
+"""With three replicas, acks=all must mean two disks: a write that one broker alone holds can be lost with it."""
+
+MIN_INSYNC_FROM_REPLICATION = 3
+
+
+def insync_min(replication: int) -> int:
+    """The `min.insync.replicas` that topics with so many replicas need."""
+    return MIN_INSYNC if replication >= MIN_INSYNC_FROM_REPLICATION else 1
+
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """One topic. `records` empty: raw bytes (a changelog's state). `partitions` None: as configured, all alike."""

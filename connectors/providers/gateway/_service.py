@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from connectors.providers.base import Provider
 from connectors.providers.errors import ConfigurationError, GatewayStopped
@@ -20,7 +20,7 @@ from connectors.providers.gateway._pump import Pump
 from connectors.providers.gateway._settings import GatewaySettings, ProviderSettings
 from connectors.providers.gateway._settling import Ports
 from connectors.providers.simulated import SimulatedProvider
-from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED
+from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED, insync_min
 
 DRAIN_S = 5.0
 """How long calls on their way may take to end when the gateway is told to stop; later ones are repeated at the next start."""
@@ -51,10 +51,11 @@ class _ThroughLoop:
         return self._lanes.pending
 
 
-def check_topics(kafka: dict[str, Any]) -> None:
-    """See that the topics are there and co-partitioned. Raises `ConfigurationError`."""
+def check_topics(kafka: dict[str, Any], *, replication: int = 1) -> None:
+    """See that the topics are there, co-partitioned, kept and replicated as promised. Raises `ConfigurationError`."""
+    admin = AdminClient(kafka)
     try:
-        found = AdminClient(kafka).list_topics(timeout=METADATA_DEADLINE_S).topics
+        found = admin.list_topics(timeout=METADATA_DEADLINE_S).topics
     except KafkaException as error:
         message = f"no answer from Kafka at {kafka['bootstrap.servers']}: {error.args[0].str()}; start it, or set CLEARLINE_KAFKA"
         raise ConfigurationError(message) from error
@@ -64,8 +65,32 @@ def check_topics(kafka: dict[str, Any]) -> None:
         raise ConfigurationError(f"topics are missing: {', '.join(missing)}; make the topics of the catalogue first")
     requests, pending = (len(found[topic.name].partitions) for topic in (PROVIDER_REQUESTS, GATEWAY_PENDING))
     if requests != pending:
-        message = f"{PROVIDER_REQUESTS.name} has {requests} partitions and {GATEWAY_PENDING.name} {pending}; they must be equal"
+        message = (
+            f"{PROVIDER_REQUESTS.name} has {requests} partitions and {GATEWAY_PENDING.name} {pending}; they must be equal: "
+            "while the gateway is stopped and nothing is open, delete and make the smaller one anew"
+        )
         raise ConfigurationError(message)
+    for name in needed:
+        replicas = min(len(partition.replicas) for partition in found[name].partitions.values())
+        if replicas < replication:
+            message = f"topic {name} has {replicas} replicas and CLEARLINE_REPLICATION promises {replication}"
+            raise ConfigurationError(f"{message}; reassign its partitions, or lower CLEARLINE_REPLICATION")
+    _check_settings(admin, needed, insync_min=insync_min(replication))
+
+
+def _check_settings(admin: AdminClient, names: list[str], *, insync_min: int) -> None:
+    """What is parked must be kept until it is answered, and every write be on as many disks as promised."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    futures = admin.describe_configs(resources, request_timeout=METADATA_DEADLINE_S)
+    settings = {resource.name: future.result(METADATA_DEADLINE_S) for resource, future in futures.items()}
+    policy = settings[GATEWAY_PENDING.name]["cleanup.policy"].value
+    if policy != GATEWAY_PENDING.cleanup:
+        message = f"{GATEWAY_PENDING.name} has cleanup.policy={policy}, so requests that wait would be deleted"
+        raise ConfigurationError(f"{message}; set cleanup.policy={GATEWAY_PENDING.cleanup}")
+    for name in names:
+        if int(settings[name]["min.insync.replicas"].value) < insync_min:
+            message = f"topic {name} accepts writes that fewer than {insync_min} replicas have"
+            raise ConfigurationError(f"{message}; set min.insync.replicas={insync_min}")
 
 
 def provider_of(name: str, settings: ProviderSettings, *, connections_max: int) -> Provider:
