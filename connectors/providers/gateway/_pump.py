@@ -202,6 +202,10 @@ class Pump:
     def _check(error: KafkaError) -> None:
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise Fenced(f"another gateway with this CLEARLINE_WORKER runs: {error.str()}")
+        # An error event of a consumer that is finished for good has this code, and `fatal()` says no all the same. It comes once; whoever passes
+        # over it polls a dead consumer for ever. A broker that is killed amid a join can fence a static member by its own retry.
+        if error.code() == KafkaError._FATAL:
+            raise GatewayStopped(f"Kafka ended this consumer: {error.str()}; start again, open requests are repeated")
         if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
             raise GatewayStopped(f"Kafka: {error.str()}; make the topics of the catalogue, then start again")
         log.warning("Kafka: %s", error.str())
