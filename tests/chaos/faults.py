@@ -112,6 +112,12 @@ def _scale(field: Field, chance: random.Random) -> str:
     return f"scaled {len(field.workers)} → 1 → {len(field.workers)}, {stay.name} stayed"
 
 
+def _broker_and_worker(field: Field, chance: random.Random) -> str:
+    worker = _any_worker(field, chance)
+    pids = [field.signal(name, signal.SIGKILL) for name in ("broker", worker.name)]
+    return f"kill -9 broker (pid {pids[0]}) and {worker.name} (pid {pids[1]}) at once"
+
+
 def _double(field: Field, chance: random.Random) -> str:
     names = chance.sample([name for name, _ in field.processes()], 2)
     pids = [field.signal(name, signal.SIGKILL) for name in names]
@@ -220,6 +226,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="worker twin", run=_twin, weight=4),
     Kind(name="scale", run=_scale, weight=3, workers=2),
     Kind(name="double kill", run=_double, weight=5),
+    Kind(name="broker and worker kill", run=_broker_and_worker, weight=2, cluster=False),
     Kind(name="state deleted", run=_wipe, weight=4),
     Kind(name="kill during restore", run=_kill_in_restore, weight=3),
     Kind(name="fault point", run=_point, weight=10),

@@ -17,6 +17,7 @@ from schemas import catalogue
 from schemas.clients import producer_config
 from streams.core.ids import payment_id
 from tests.chaos.checks import Sent, fingerprint
+from tests.chaos.live import Live
 
 IN_FLIGHT_MAX = 150
 RATE_PER_S = 40.0
@@ -42,6 +43,7 @@ class Load(Upstream):
         super().__init__(bootstrap, client={"log_level": 3})
         patient = {"linger.ms": 5, "message.timeout.ms": DELIVERY_MS, "log_level": 3}
         self._producer = Producer(producer_config(bootstrap, patient))
+        self.live = self._consumer = Live(self._consumer)
         self.sent = Sent()
         self.bad: tuple[BadRecord, ...] = bad_records()
         self.bad_sent = 0

@@ -14,9 +14,10 @@ from infra.demo.checks import Checker
 from tests.chaos.checks import Check
 from tests.chaos.faults import Kind, ladder
 from tests.chaos.field import DEADLINE_S, Field, Stuck
+from tests.chaos.live import check_live
 from tests.chaos.load import IN_FLIGHT_MAX, RATE_PER_S, Load
 from tests.chaos.log import KafkaLog
-from tests.chaos.verify import verify
+from tests.chaos.verify import EVENTS, verify
 
 # Between two faults: mostly a little work, sometimes none, so that a fault meets what the one before it left behind.
 PAUSE_S = (0.0, 6.0)
@@ -80,6 +81,7 @@ def chaos(
     """
     chance = random.Random(seed)
     report = Report(seed)
+    say = _timed(say)
     say(f"starting: {workers} workers, {brokers} broker(s), data in {directory}")
     with Field(directory, workers=workers, brokers=brokers) as there:
         begun = time.monotonic()
@@ -88,7 +90,7 @@ def chaos(
             for kind in _faults(there, chance, kinds, until=begun + 60 * minutes):
                 done = kind.run(there, chance)
                 report.faults[kind.name] += 1
-                say(_line(report, there, load, f"{kind.name}: {done}", time.monotonic() - begun))
+                say(_line(report, there, load, f"{kind.name}: {done}"))
                 if kinds or chance.random() < HEAL_FIRST:
                     there.heal()
                     _progress(there, load)
@@ -99,13 +101,16 @@ def chaos(
         report.seconds = time.monotonic() - begun
         report.payments, report.repeats, report.bad = load.payments, load.repeats, load.bad_sent
         _quiet(there, load, say)
+        say("quiet; stopping the workers")
         for worker in there.workers:
             worker.stop()
         report.restarts = there.restarts()
         say("workers stopped; recomputing everything from the inputs")
         verified = time.monotonic()
         log = KafkaLog(there.read.kafka)
-        report.checks = [*verify(log, load.sent), *_warehouse(there, load)]
+        report.checks = verify(log, load.sent)
+        report.checks.append(check_live(log, EVENTS, load.live.operations))
+        report.checks += _warehouse(there, load)
         report.verified_seconds = time.monotonic() - verified
     return report
 
@@ -118,10 +123,16 @@ def _faults(there: Field, chance: random.Random, kinds: Sequence[Kind], *, until
         yield ladder(there, chance)
 
 
-def _line(report: Report, there: Field, load: Load, what: str, at_s: float) -> str:
+def _timed(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Each line with the seconds since now in front."""
+    begun = time.monotonic()
+    return lambda line: say(f"{time.monotonic() - begun:6.0f} s  {line}")
+
+
+def _line(report: Report, there: Field, load: Load, what: str) -> str:
     lag = ", ".join(f"{task} {records}" for task, records in sorted(there.lag().items()))
     return (
-        f"{at_s:6.0f} s  {report.faults.total():4} faults  {load.payments:,} payments, {load.finished:,} finished"
+        f"{report.faults.total():4} faults  {load.payments:,} payments, {load.finished:,} finished"
         f"  lag {lag or '?'}  {what}"
     )
 

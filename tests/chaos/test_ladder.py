@@ -9,7 +9,7 @@ from tests.chaos.run import chaos
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_800)]
 
-LADDER = ("worker kill", "worker zombie", "broker kill", "double kill", "state deleted", "fault point")
+LADDER = ("worker kill", "worker zombie", "broker and worker kill", "gateway kill", "state deleted", "fault point")
 SEED = 20_261_126
 
 

@@ -12,7 +12,10 @@ from schemas.records import Movement, PaymentEvent, ProviderResult, Rejection
 from streams.agents import lifecycle
 from streams.runtime import Record
 from tests.chaos import verify
+from tests.chaos.checks import fingerprint
+from tests.chaos.live import READER, check_live
 from tests.chaos.log import MemoryLog
+from tests.history import Operation
 from tests.unit.chaos._recorded import Recording
 
 
@@ -310,3 +313,44 @@ def test_the_first_event_of_a_clean_log_is_an_event():
     assert all(isinstance(event, PaymentEvent) for event in events)
     assert {"succeeded", "requires_capture"} <= {event.to_status for event in events}
     assert any(event.refund is not None and event.refund.status == "succeeded" for event in events)
+
+
+def watched(log: MemoryLog) -> list[Operation]:
+    """What a reader saw that read every event as it came."""
+    return [
+        Operation(
+            process=READER,
+            kind="poll",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            value=fingerprint(record.key, record.value),
+        )
+        for records in log.topics[verify.EVENTS].values()
+        for record in records
+    ]
+
+
+def test_a_reader_that_saw_what_is_committed_saw_right():
+    """Also when it stopped before the end."""
+    log = Recording().log
+    found = check_live(log, verify.EVENTS, watched(log)[:-2])
+    assert (found.holds, found.count) == (True, len(watched(log)) - 2)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda seen: seen.insert(3, replace(seen[3], value=b"of an aborted transaction", offset=seen[3].offset)),
+        lambda seen: seen.pop(3),
+        lambda seen: seen.insert(5, seen[4]),
+        lambda seen: seen.__setitem__(slice(3, 5), [seen[4], seen[3]]),
+    ],
+    ids=["aborted read", "skipped", "twice", "backwards"],
+)
+def test_a_reader_that_saw_anything_else_is_caught(plant):
+    """A record that is not there in the end, one that was never given, one given twice, two in the wrong order."""
+    log = Recording().log
+    seen = watched(log)
+    plant(seen)
+    assert not check_live(log, verify.EVENTS, seen).holds
