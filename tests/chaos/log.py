@@ -19,6 +19,7 @@ Place = tuple[str, int]
 PATIENCE_S = 120.0
 REQUEST_S = 60.0
 READ_AT_ONCE = 2_000
+READ_WAIT_S = 0.02  # `consume` waits for all of them or this long, however many are there
 
 
 class Ends(NamedTuple):
@@ -61,12 +62,12 @@ class KafkaLog:
     def records(self, topic: str, partition: int) -> Iterator[Record]:
         """Read from the first offset to the committed end."""
         settings = consumer_config(self._bootstrap, f"chaos-verifier-{uuid.uuid4().hex}")
-        consumer = Consumer(settings | {"enable.partition.eof": True})
+        consumer = Consumer(settings | {"enable.partition.eof": True, "fetch.wait.max.ms": 10})
         try:
             consumer.assign([TopicPartition(topic, partition, 0)])
             patience = time.monotonic() + PATIENCE_S
             while True:
-                for message in consumer.consume(READ_AT_ONCE, 0.5):
+                for message in consumer.consume(READ_AT_ONCE, READ_WAIT_S):
                     patience = time.monotonic() + PATIENCE_S
                     if (error := message.error()) is None:
                         yield Record(
