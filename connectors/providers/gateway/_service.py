@@ -31,6 +31,11 @@ METADATA_DEADLINE_S = 30.0
 
 log = logging.getLogger("clearline.gateway")
 
+# What goes wrong while the topics are looked at is raised; librdkafka's own words would come after it, and hide it.
+_QUIET = logging.getLogger("clearline.gateway.librdkafka")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
 
 class _ThroughLoop:
     """The lanes, as the pump's thread may call them."""
@@ -53,7 +58,7 @@ class _ThroughLoop:
 
 def check_topics(kafka: dict[str, Any], *, replication: int = 1) -> None:
     """See that the topics are there, co-partitioned, kept and replicated as promised. Raises `ConfigurationError`."""
-    admin = AdminClient(kafka)
+    admin = AdminClient(kafka, logger=_QUIET)
     try:
         found = admin.list_topics(timeout=METADATA_DEADLINE_S).topics
     except KafkaException as error:
