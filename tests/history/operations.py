@@ -92,7 +92,13 @@ class Recorder:
             if topic in self._topics:
                 self.history.append(
                     Operation(
-                        process=process, kind="assign", topic=topic, partition=partition, offset=offset, began=now, ended=now
+                        process=process,
+                        kind="assign",
+                        topic=topic,
+                        partition=partition,
+                        offset=offset,
+                        began=now,
+                        ended=now,
                     )
                 )
 

@@ -89,7 +89,9 @@ class Broker:
         time_ms = self.world.wall_ms if timestamp_ms is None else timestamp_ms
         return log[number].append(self.world.now_ms, key=key, value=value, timestamp_ms=time_ms, headers=headers)
 
-    def append_in_transaction(self, name: str, pid: int, epoch: int, outputs: Sequence[Output], number: int) -> list[Entry]:
+    def append_in_transaction(
+        self, name: str, pid: int, epoch: int, outputs: Sequence[Output], number: int
+    ) -> list[Entry]:
         """A produce request to one partition. Raises `Refused` when the transaction or the epoch is over."""
         topic = outputs[0].topic
         log = self.topics[topic].partitions[number]

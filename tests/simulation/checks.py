@@ -55,7 +55,13 @@ def _decoded(broker: Broker, topic: str) -> list[Any]:
 
 
 def gather(
-    broker: Broker, cluster: Cluster, gateway: Gateway, recorder: Recorder, regressions: list[str], machines: list[Any]
+    broker: Broker,
+    cluster: Cluster,
+    gateway: Gateway,
+    *,
+    recorder: Recorder,
+    regressions: list[str],
+    machines: list[Any],
 ) -> Evidence:
     """Recompute everything from the inputs, and decode what was said."""
     return Evidence(

@@ -81,9 +81,7 @@ SPECS: tuple[TaskSpec, ...] = (
         catalogue.LIFECYCLE_CHANGELOG.name,
         living.reject,
         tuple,
-        lambda _tables, _clock, partitions: living.Lifecycle(
-            partitions=partitions, reply_partitions=REPLY_PARTITIONS
-        ),
+        lambda _tables, _clock, partitions: living.Lifecycle(partitions=partitions, reply_partitions=REPLY_PARTITIONS),
     ),
     TaskSpec(
         "settlement",

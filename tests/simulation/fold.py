@@ -109,7 +109,6 @@ class Fold:
                 table._take(list(part.committed()))
         handler = spec.handler(tables, _Clock(), len(self.broker.topics[spec.source].partitions))  # type: ignore[arg-type]
         context = _Context()
-        index = 0
         for record in log.committed(end):
             self.inputs += 1
             context.record = record
@@ -120,10 +119,12 @@ class Fold:
                 context.store.settle(refused=True)
                 del context.outputs[mark:]
                 made = spec.rejection(record, poison)
-                context.emit(made.topic, made.value, key=made.key, timestamp_ms=made.timestamp_ms or record.timestamp_ms)
+                context.emit(
+                    made.topic, made.value, key=made.key, timestamp_ms=made.timestamp_ms or record.timestamp_ms
+                )
             else:
                 context.store.settle(refused=False)
-        for output in context.outputs:
+        for index, output in enumerate(context.outputs):
             pair = output.topic, self.broker.partition_for(output)
             stamped = None if spec.changelog is None and output.topic not in _REJECTED else output.timestamp_ms
             content = output.key, output.value, stamped
@@ -131,7 +132,6 @@ class Fold:
             if content in expected:
                 self.repeated.append(f"{pair}: {content[1]!r:.80}")
             expected[content] = Expected(source, index, content)
-            index += 1
         self.state[source] = context.store.data
 
 

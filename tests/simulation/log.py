@@ -96,9 +96,11 @@ class PartitionLog:
     def stable(self, now_ms: int) -> int:
         """The last stable offset: no transaction is open before it."""
         high = self.high_watermark(now_ms)
-        return min(high, min(self.open.values())) if self.open else high
+        return min((high, *self.open.values()))
 
-    def read(self, position: int, now_ms: int, *, records_max: int, uncommitted: bool = False) -> tuple[list[Record], int]:
+    def read(
+        self, position: int, now_ms: int, *, records_max: int, uncommitted: bool = False
+    ) -> tuple[list[Record], int]:
         """Committed records from a position on, and the position after them (or after what is passed over)."""
         end = self.high_watermark(now_ms) if uncommitted else self.stable(now_ms)
         records: list[Record] = []

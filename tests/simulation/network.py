@@ -21,7 +21,9 @@ TRAVEL_MS_MAX = 3
 LATE_MS_MAX = 9_000
 SOON_MS_MAX = 250
 
-RETRY_MS = 5
+# A call is repeated after this, and then after twice as long, up to a bound.
+RETRY_MS = 3
+RETRY_MS_MAX = 60
 
 TROUBLES = ("request lost", "answer lost", "request late", "refused for now", "slow")
 
@@ -70,7 +72,7 @@ class Network:
 
         Raises `Indefinite` when there is no answer in time, and what an error code means otherwise.
         """
-        world, broker, random = self.world, self.broker, self.world.random
+        world, random = self.world, self.world.random
         if not process.alive:
             raise Crash
         deadline_ms = world.now_ms + timeout_ms
@@ -80,46 +82,63 @@ class Network:
             raise Retriable(f"{doing}: NOT_COORDINATOR")
         if trouble in ("request lost", "request late"):
             if trouble == "request late":
-                # Often just when the client has given up and begun anew, which is when it hurts most.
-                late_ms = timeout_ms + random.randrange(SOON_MS_MAX) if random.random() < 0.5 else random.randrange(
-                    timeout_ms + LATE_MS_MAX
-                )
-                self._later(doing, act, world.now_ms + late_ms)
+                self._later(doing, act, world.now_ms + self._lateness_ms(timeout_ms))
             world.sleep(timeout_ms)
             raise Indefinite(f"{doing}: no answer in {timeout_ms} ms")
-        travel_ms = 1 + random.randrange(TRAVEL_MS_MAX)
-        if trouble == "slow":
-            travel_ms = random.randrange(timeout_ms)
-        while True:
-            sent_ms = world.now_ms
-            try:
-                world.sleep(travel_ms)
-            except Crash:
-                # What was sent arrives all the same, or it doesn't.
-                if random.random() < 0.5:
-                    self._later(doing, act, sent_ms + travel_ms)
-                raise
-            if not process.alive:
-                raise Crash
-            travel_ms = RETRY_MS
-            if self.reached(process, coordinator=coordinator):
-                try:
-                    answer = act()
-                except Refused as refused:
-                    if refused.code != "CONCURRENT_TRANSACTIONS":
-                        world.note(f"{process.name} {doing}: {refused.code}")
-                        raise mapped(refused, doing) from refused
-                else:
-                    break
-            if world.now_ms >= deadline_ms:
-                raise Indefinite(f"{doing}: not done in {timeout_ms} ms")
-            if not self.reached(process, coordinator=coordinator):
-                travel_ms = 100
+        travel_ms = random.randrange(timeout_ms) if trouble == "slow" else 1 + random.randrange(TRAVEL_MS_MAX)
+        answer = self._until_answered(
+            process, doing, act, travel_ms=travel_ms, deadline_ms=deadline_ms, coordinator=coordinator
+        )
         if trouble == "answer lost":
             world.sleep(max(1, deadline_ms - world.now_ms))
             raise Indefinite(f"{doing}: no answer in {timeout_ms} ms")
         world.sleep(random.randrange(TRAVEL_MS_MAX))
         return answer
+
+    def _until_answered(
+        self,
+        process: Process,
+        doing: str,
+        act: Callable[[], T],
+        *,
+        travel_ms: int,
+        deadline_ms: int,
+        coordinator: bool,
+    ) -> T:
+        """Send the request, and again while it can't be sent or is to be repeated."""
+        world = self.world
+        retry_ms = RETRY_MS
+        while True:
+            self._travel(process, doing, act, travel_ms)
+            travel_ms = retry_ms = min(RETRY_MS_MAX, 2 * retry_ms)
+            if self.reached(process, coordinator=coordinator):
+                try:
+                    return act()
+                except Refused as refused:
+                    if refused.code != "CONCURRENT_TRANSACTIONS":
+                        world.note(f"{process.name} {doing}: {refused.code}")
+                        raise mapped(refused, doing) from refused
+            if world.now_ms >= deadline_ms:
+                raise Indefinite(f"{doing}: not done in time")
+
+    def _travel(self, process: Process, doing: str, act: Callable[[], T], travel_ms: int) -> None:
+        """The request is under way; when its process dies meanwhile, it arrives all the same, or it doesn't."""
+        sent_ms = self.world.now_ms
+        try:
+            self.world.sleep(travel_ms)
+        except Crash:
+            if self.world.random.random() < 0.5:
+                self._later(doing, act, sent_ms + travel_ms)
+            raise
+        if not process.alive:
+            raise Crash
+
+    def _lateness_ms(self, timeout_ms: int) -> int:
+        """Often just when the client has given up and begun anew, which is when it hurts most."""
+        random = self.world.random
+        if random.random() < 0.5:
+            return timeout_ms + random.randrange(SOON_MS_MAX)
+        return random.randrange(timeout_ms + LATE_MS_MAX)
 
     def reached(self, process: Process, *, coordinator: bool) -> bool:
         """Whether requests of this process are answered now."""

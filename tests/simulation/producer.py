@@ -36,7 +36,7 @@ class SimProducer:
         self.in_transaction = False
         self._begun = 0
         self._participants: set[tuple[str, int | str]] = set()
-        self._queue: list[tuple[Output, bool]] = []
+        self._queue: list[tuple[TopicPartition, Output, bool]] = []
         self._delivered: dict[TopicPartition, int] = {}
         self._acknowledged_ms = 0
         self._failed: StreamsError | None = None
@@ -79,7 +79,10 @@ class SimProducer:
         """Queue records."""
         self._expect_alive()
         last = len(outputs) - 1 if track_last else -1
-        self._queue.extend((output, index == last) for index, output in enumerate(outputs))
+        where = self._broker.partition_for
+        self._queue.extend(
+            ((output.topic, where(output)), output, index == last) for index, output in enumerate(outputs)
+        )
         self._clients.recorder.sent(self.name, self.transaction, outputs, self._broker)
         self._ship_soon()
         self._world.sleep(self._world.random.randrange(2))
@@ -100,8 +103,9 @@ class SimProducer:
         if self._process.paused_until_ms > self._world.now_ms:
             self._ship_soon(self._process.paused_until_ms - self._world.now_ms)
             return
-        self._ship(1 + self._world.random.randrange(len(self._queue)) if self._queue else 0)
-        self._ship_soon()
+        before = len(self._queue)
+        self._ship(1 + self._world.random.randrange(before) if before else 0)
+        self._ship_soon(SHIP_RETRY_MS if len(self._queue) == before else 0)
 
     def _ship(self, count: int) -> bool:
         """Send the first records of the queue; whether it is empty now."""
@@ -115,8 +119,8 @@ class SimProducer:
             self._failed = Abortable("producing: a record was not delivered in time")
             return False
         parts: dict[TopicPartition, list[tuple[Output, bool]]] = {}
-        for item in self._queue[:count]:
-            parts.setdefault((item[0].topic, self._broker.partition_for(item[0])), []).append(item)
+        for pair, output, tracked in self._queue[:count]:
+            parts.setdefault(pair, []).append((output, tracked))
         name, pid, epoch = self.transactional_id, self.pid, self.epoch
         try:
             new = [pair for pair in parts if pair not in self._participants]

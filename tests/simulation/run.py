@@ -33,6 +33,7 @@ DRAIN_MS = 60_000
 SETTLE_MS = 12_000
 
 PAYMENTS_MAX = 14
+CONFIGURED_MS = 20
 READER_POLL_MS = 900
 
 _UNIQUE = (
@@ -73,7 +74,12 @@ class Run:
     """The world of one seed."""
 
     def __init__(
-        self, seed: int, *, mode: Mode = "both", engine: Engine | None = None, trace: Callable[[str], None] | None = None
+        self,
+        seed: int,
+        *,
+        mode: Mode = "both",
+        engine: Engine | None = None,
+        trace: Callable[[str], None] | None = None,
     ) -> None:
         self.seed = seed
         shape = Random(seed ^ 0x5EED)
@@ -134,6 +140,8 @@ class Run:
         with fault_points(self.nemesis):
             try:
                 self.traffic.configure()
+                # Tenants are known before the first payment: a table may be 200 ms behind its topic.
+                self.world.run_until(CONFIGURED_MS)
                 for machine in self.cluster.machines:
                     machine.wanted = True
                     machine.start()
@@ -145,7 +153,12 @@ class Run:
                 self._bury()
         machines = [*self.cluster.machines, *self.nemesis.twins]
         evidence = checks.gather(
-            self.broker, self.cluster, self.gateway, self.recorder, self.regressions, machines
+            self.broker,
+            self.cluster,
+            self.gateway,
+            recorder=self.recorder,
+            regressions=self.regressions,
+            machines=machines,
         )
         return checks.run_all(evidence)
 
@@ -200,8 +213,11 @@ class Run:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(*, quiet: bool = True) -> Iterator[None]:
     """The runtime's log lines would be most of the work; a trace has them."""
+    if not quiet:
+        yield
+        return
     logger = logging.getLogger("streams")
     before, logger.level = logger.level, logging.CRITICAL + 1
     logger.manager._clear_cache()  # type: ignore[attr-defined]
@@ -216,7 +232,7 @@ def simulate(
     seed: int, *, mode: Mode = "both", engine: Engine | None = None, trace: Callable[[str], None] | None = None
 ) -> Result:
     """Run a seed to its end; a violation, or whatever else goes wrong, is in the result's `failure`."""
-    with _quiet():
+    with _quiet(quiet=trace is None):
         run = Run(seed, mode=mode, engine=engine, trace=trace)
         failure, counts = "", Counter[str]()
         try:

@@ -81,7 +81,7 @@ class Actor:
             body()
         except Crash:
             pass
-        except BaseException as error:  # noqa: BLE001 -- whatever it is, the run ends with it
+        except BaseException as error:  # whatever it is, the run ends with it
             self.process.world.failure = self.process.world.failure or error
 
     def unwind(self) -> None:

@@ -22,6 +22,7 @@ WINDOW_MS = 8_000
 GRACE_MS = 1_000
 
 TICK_MS = 1_500
+FIRST_MS = 40
 
 assert all(currency in EXPONENTS for currency in CURRENCIES)
 
@@ -39,7 +40,7 @@ class Traffic:
         self._pairs = 0
         random = world.random
         for number in range(payments):
-            world.at(random.randrange(until_ms), lambda number=number: self._begin(number))  # type: ignore[misc]
+            world.at(FIRST_MS + random.randrange(until_ms), lambda number=number: self._begin(number))  # type: ignore[misc]
         world.after(TICK_MS, self._tick)
 
     def configure(self) -> None:

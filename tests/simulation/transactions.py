@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Participant = tuple[str, int | str]
 
 
-class Refused(Exception):  # noqa: N818 -- the broker's answer, not a failure of ours
+class Refused(Exception):  # the broker's answer, not a failure of ours
     """An answer with an error code."""
 
     def __init__(self, code: str) -> None:
@@ -119,7 +119,9 @@ class TransactionCoordinator:
         self._broker.decided(name, known.pid, commit=commit)
         known.waiting_markers = len(known.participants)
         for participant in known.participants:
-            self._world.after(self._broker.marker_delay_ms(participant), self._marker(known, participant, commit=commit))
+            self._world.after(
+                self._broker.marker_delay_ms(participant), self._marker(known, participant, commit=commit)
+            )
         if not known.participants:
             known.state = f"complete-{wanted}"
 
@@ -140,4 +142,6 @@ class TransactionCoordinator:
     @property
     def dangling(self) -> list[str]:
         """Ids whose transaction has not ended."""
-        return [name for name, known in self.ids.items() if known.state in ("ongoing", "prepare-commit", "prepare-abort")]
+        return [
+            name for name, known in self.ids.items() if known.state in ("ongoing", "prepare-commit", "prepare-abort")
+        ]
