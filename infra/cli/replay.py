@@ -50,9 +50,7 @@ _REACH_TIMEOUT_S = 10.0
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
-    default=lambda: min(os.cpu_count() or 1, 8),
-    show_default="one a core, at most 8",
-    help="How many partitions are replayed at a time.",
+    help="How many partitions are replayed at a time; default: one a core, at most 8, and only one for a small log.",
 )
 @click.option(
     "--scratch",
@@ -66,7 +64,7 @@ def replay(
     data: Path,
     with_digests: bool,
     with_publish: bool,
-    processes: int,
+    processes: int | None,
     scratch: Path | None,
     show: int,
     as_json: bool,

@@ -174,12 +174,18 @@ class Stream:
             self._unexpected(self._ahead.popleft())
         elif sooner:
             self._missing(self._folded.popleft())
-        elif right.told_cause is None or right.told_cause == left.cause:
+        elif right.told_cause is None or right.told_cause == left.cause or self._next_are_same():
             self._differ("changed", self._folded.popleft(), self._ahead.popleft())
         elif right.told_cause < left.cause:
             self._unexpected(self._ahead.popleft())
         else:
             self._missing(self._folded.popleft())
+
+    def _next_are_same(self) -> bool:
+        """Whether what comes behind the first two is equal, so that these two are one that was changed."""
+        if len(self._folded) == 1 or len(self._ahead) == 1:
+            return len(self._folded) == len(self._ahead)
+        return _same(self._folded[1].record, self._ahead[1].record)
 
     def _matched(self, record: Record | Output, cause: int) -> None:
         self.equal += 1
@@ -265,7 +271,7 @@ def _name(record: Record | Output) -> str:
     except DecodingError:
         return f"a record of {len(record.value or b'')} bytes"
     kind = type(message).__name__
-    names = ("event_id", "request_id", "movement_id", "correlation_id", "source_offset")
+    names = ("movement_id", "event_id", "request_id", "correlation_id", "source_offset")
     identity = next((getattr(message, name) for name in names if hasattr(message, name)), "")
     detail = getattr(message, "type", "") or getattr(message, "kind", "") or getattr(message, "operation", "")
     return " ".join(str(part) for part in (kind, detail, identity) if part != "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -33,6 +34,12 @@ from streams.replay.log import Bounds, Log
 
 CLOSED_AFTER_MS = 3_600_000
 """A day is over for its digest when every partition's newest input is this long past midnight: clocks differ, producers retry."""
+
+INLINE_OFFSETS_MAX = 50_000
+"""Below it, starting processes takes longer than replaying."""
+
+_PROCESSES_MAX = 8
+"""By default: beyond it the broker or the disk is what is waited for."""
 
 _PARTED = (PAYMENTS_REPLIES.name, SETTLEMENT_INPUTS.name, SETTLEMENT_EVENTS.name, RECORDS_REJECTED.name)
 _EVENTS = (PAYMENTS_EVENTS.name, SETTLEMENT_EVENTS.name)
@@ -89,7 +96,7 @@ class Report(msgspec.Struct, kw_only=True):
 def replay(
     log: Log,
     *,
-    processes: int = 1,
+    processes: int | None = None,
     scratch: Path | None = None,
     with_digests: bool = False,
     progress: Progress = lambda _phase, _done, _total: None,
@@ -98,7 +105,8 @@ def replay(
     Fold everything again and compare it with what was recorded.
 
     1. Cut. 2. Part the topics that several partitions write to. 3. Replay each partition. 4. Join the leaves into
-    digests and compare them with the published ones, whenever some are. `scratch` is where some gigabytes may go for a
+    digests and compare them with the published ones, whenever some are. `processes`: by default one a core, and none but
+    this one for a small log. `scratch` is where some gigabytes may go for a
     million payments; by default the system's temporary directory. Raises `NotComparable`.
     """
     started = time.monotonic()
@@ -107,6 +115,9 @@ def replay(
     cut = make_cut(log)
     partitions = len(cut.bounds[PAYMENTS_INPUTS.name])
     with_leaves = with_digests or bool(told)
+    if processes is None:
+        offsets = sum(_length(bounds) for topic in cut.bounds.values() for bounds in topic.values())
+        processes = 1 if offsets < INLINE_OFFSETS_MAX else min(os.cpu_count() or 1, _PROCESSES_MAX)
     directory = Path(tempfile.mkdtemp(prefix="clearline-replay-", dir=scratch))
     try:
         shared = Shared(log, cut, directory, with_leaves)
