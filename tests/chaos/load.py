@@ -40,8 +40,8 @@ class Load(Upstream):
     def __init__(
         self, bootstrap: str, *, seed: int, rate_per_s: float = RATE_PER_S, in_flight_max: int = IN_FLIGHT_MAX
     ) -> None:
-        super().__init__(bootstrap, client={"log_level": 3})
-        patient = {"linger.ms": 5, "message.timeout.ms": DELIVERY_MS, "log_level": 3}
+        super().__init__(bootstrap, client={"log_level": 0})
+        patient = {"linger.ms": 5, "message.timeout.ms": DELIVERY_MS, "log_level": 0}
         self._producer = Producer(producer_config(bootstrap, patient))
         self.live = self._consumer = Live(self._consumer)
         self.sent = Sent()

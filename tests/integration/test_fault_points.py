@@ -63,7 +63,7 @@ class Lane(Pipeline):
         self.kafka, self.directory, self.partitions = kafka, directory, PARTITIONS
         self.point, self.action, self.provoked_by = point, action, PROVOKED_BY.get(point, "work")
         self.prefix, self.application = kafka.name("fault"), kafka.name("app")
-        self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
         make_topics(
             self.admin,
             NewTopic(self.topic("in"), PARTITIONS, 1),
@@ -71,7 +71,12 @@ class Lane(Pipeline):
             NewTopic(self.topic("count"), PARTITIONS, 1, config={"cleanup.policy": "compact"}),
         )
         self.producer = Producer(
-            {"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True}
+            {
+                "bootstrap.servers": kafka.bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "log_level": 0,  # the broker ends before the clients do
+            }
         )
         self.fed = 0
         self._looked_s = 0.0
