@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.field import Broken, Stuck
+from tests.chaos.field import DEADLINE_S, Broken, Stuck
 from tests.chaos.load import IN_FLIGHT_MAX, RATE_PER_S
 from tests.chaos.run import chaos
 
@@ -27,6 +27,9 @@ def main(arguments: list[str]) -> int:
         "--rate", type=float, default=RATE_PER_S, help="payments a second at most (default %(default)g)"
     )
     parser.add_argument("--in-flight", type=int, default=IN_FLIGHT_MAX, help="payments open at most")
+    parser.add_argument(
+        "--patience", type=float, default=DEADLINE_S, help="seconds that nothing may move (default %(default)g)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep data and logs of a run without violations, too")
     options = parser.parse_args(arguments)
     seed = time.time_ns() // 1_000_000_000 % 1_000_000 if options.seed is None else options.seed
@@ -46,10 +49,11 @@ def main(arguments: list[str]) -> int:
             brokers=options.brokers,
             rate_per_s=options.rate,
             in_flight_max=options.in_flight,
+            patience_s=options.patience,
             say=say,
         )
         say("\n".join(report.lines()))
-        broken = bool(report.broken)
+        broken = bool(report.broken or report.stuck)
     except (Stuck, Broken) as error:
         failure = error
     if not broken:
@@ -60,7 +64,7 @@ def main(arguments: list[str]) -> int:
     if failure is not None:
         say(f"VIOLATION: {failure}")
     else:
-        say(f"VIOLATION: {report.broken[0]}")
+        say(f"VIOLATION: {report.broken[0] if report.broken else report.stuck}")
     again = f"--seed {seed} --minutes {options.minutes:g} --workers {options.workers} --brokers {options.brokers}"
     say(f"logs and data are kept in {directory}: supervisors/*/logs, data/logs")
     say(f"repeat: python -m tests.chaos {again} (the same faults in the same order; their moments are the machine's)")
