@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, help="instead of the usual number of rounds")
     parser.add_argument("--sides", help="engines: only these, with commas between")
     options = parser.parse_args(arguments)
+    # So that what was started is ended, whoever ends us.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     figures: list[Figure] = []
     parts = PARTS if options.part == "all" else (options.part,)
