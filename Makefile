@@ -48,11 +48,12 @@ format: $(VENV)/.dev ## Format the code
 bench: $(VENV)/.dev $(QUIX)/.bench ## Measure the engine against its peers; figures go to .bench/latest.json
 	@$(BIN)/python -m tests.bench
 
-chaos: $(VENV)/.dev ## Kill everything in turn and check every figure
-	@$(PYTEST) tests/chaos -m "slow or not slow" --timeout 1800
+chaos: $(VENV)/.dev ## Kill everything in turn under load and check every record (MINUTES=5 SEED=1 WORKERS=3 BROKERS=1)
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) \
+		--workers $(or $(WORKERS),3) --brokers $(or $(BROKERS),1)
 
-simulate: $(VENV)/.dev ## Run the deterministic simulation over many seeds
-	@$(PYTEST) tests/simulation -m "slow or not slow" --timeout 1800
+simulate: $(VENV)/.dev ## Run the deterministic simulation (SEEDS=1000 FROM=0)
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
 
 # setuptools is locked too, so that installing the project itself fetches nothing. A stamp is written last: what was cut
 # off is done again. Under CI and in pipes pip's progress bar is silent, so each step says what it does.

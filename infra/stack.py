@@ -313,6 +313,9 @@ def configure(environ: Mapping[str, str]) -> None:
     extra = dict(read.kafka_config)
     topics = ensure(read.kafka, partitions=read.partitions, replication=read.replication, extra_config=extra)
     print(f"{sum(topic.state == 'created' for topic in topics)} of {len(topics)} topics made")
+    for topic in topics:
+        for warning in topic.warnings:
+            print(f"note: {topic.name} {warning}")
     path = Path(environ.get(CONFIGURATION, "").strip() or DEFAULTS)
     applied = apply(
         read.kafka,

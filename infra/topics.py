@@ -19,16 +19,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported
 )
 
 from infra.errors import KafkaRefused, KafkaUnreachable, TopicFault, TopicsNotReady
-from schemas.catalogue import CATALOGUE, KEPT_FOR_EVER_MS, Topic
+from schemas.catalogue import CATALOGUE, KEPT_FOR_EVER_MS, MIN_INSYNC, MIN_INSYNC_FROM_REPLICATION, Topic
 from schemas.clients import CLIENT_TIMEOUT_MS, client_config
 
 DEADLINE_S = 180.0
 """How long `ensure` waits in all; making 100 partitions takes a healthy broker a second or two, a busy one far longer."""
-
-MIN_INSYNC = 2
-"""With three replicas, acks=all must mean two disks: a write that one broker alone holds can be lost with it."""
-
-MIN_INSYNC_FROM_REPLICATION = 3
 
 _REQUEST_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
 _POLL_S = 0.1

@@ -23,6 +23,16 @@ RECORD_BYTES_MAX = 1_000_000
 REJECTION_BYTES_MAX = 2_200_000
 """A rejection holds the refused record whole, key and headers too, so its topic takes twice the broker's default."""
 
+MIN_INSYNC = 2
+"""With three replicas, acks=all must mean two disks: a write that one broker alone holds can be lost with it."""
+
+MIN_INSYNC_FROM_REPLICATION = 3
+
+
+def insync_min(replication: int) -> int:
+    """The `min.insync.replicas` that topics with so many replicas need."""
+    return MIN_INSYNC if replication >= MIN_INSYNC_FROM_REPLICATION else 1
+
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """One topic. `records` empty: raw bytes (a changelog's state). `partitions` None: as configured, all alike."""
@@ -95,6 +105,14 @@ GATEWAY_PENDING = Topic(
     written_by="gateway",
     read_by="gateway",
 )
+GATEWAY_CURSORS = Topic(
+    name="gateway.cursors",
+    key="provider",
+    cleanup="compact",
+    partitions=1,
+    written_by="gateway",
+    read_by="gateway",
+)
 PAYMENTS_REPLIES = Topic(
     name="payments.replies",
     key="correlation_id",
@@ -143,6 +161,14 @@ ROUTING_POLICIES = Topic(
     written_by="configuration",
     read_by="API",
 )
+AUDIT_DIGESTS = Topic(
+    name="audit.digests",
+    key="tenant/day",
+    records=(records.AuditDigest,),
+    partitions=1,
+    written_by="replay",
+    read_by="replay, auditors",
+)
 LIFECYCLE_CHANGELOG = Topic(
     name="lifecycle.changelog", key="state key", cleanup="compact", written_by="lifecycle", read_by="lifecycle"
 )
@@ -156,12 +182,14 @@ CATALOGUE: tuple[Topic, ...] = (
     PAYMENTS_EVENTS,
     PROVIDER_REQUESTS,
     GATEWAY_PENDING,
+    GATEWAY_CURSORS,
     PAYMENTS_REPLIES,
     SETTLEMENT_INPUTS,
     SETTLEMENT_EVENTS,
     RECORDS_REJECTED,
     TENANTS,
     ROUTING_POLICIES,
+    AUDIT_DIGESTS,
     LIFECYCLE_CHANGELOG,
     SETTLEMENT_CHANGELOG,
 )

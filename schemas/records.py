@@ -1042,6 +1042,23 @@ class ProviderNotice(msgspec.Struct, frozen=True, kw_only=True):
     """Who caused this."""
 
 
+class AuditDigest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant's events of one UTC day hash to, so that nobody can change them unnoticed. Topic audit.digests."""
+
+    tenant: str = ""
+    """Whose events."""
+    day: str = ""
+    """UTC day of the events' timestamps, YYYY-MM-DD."""
+    algorithm: str = ""
+    """How the root is made: rfc6962-sha256/1, a hash tree over the values as docs/replay.md orders them."""
+    events: int = 0
+    """How many events, the tree's leaves."""
+    root_sha256: str = ""
+    """The tree's root, hexadecimal."""
+    published_ms: int = 0
+    """When it was published, ms since the epoch, UTC."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1059,6 +1076,7 @@ Record = (
     | SettlementEvent
     | Rejection
     | ProviderNotice
+    | AuditDigest
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -1078,4 +1096,5 @@ RECORDS: dict[str, type[Record]] = {
     "SettlementEvent": SettlementEvent,
     "Rejection": Rejection,
     "ProviderNotice": ProviderNotice,
+    "AuditDigest": AuditDigest,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -15,7 +16,7 @@ from streams.agents import intake as intaking
 from streams.agents import lifecycle as living
 from streams.agents import settlement as settling
 from streams.agents.ticker import Ticker
-from streams.runtime import GlobalTable, Record, SystemClock
+from streams.runtime import GlobalTable, Record, SystemClock, check_topology
 from streams.runtime.faust_app import make_app
 
 settings = environment.read()
@@ -37,11 +38,17 @@ def _tenant(record: Record) -> Tenant:
 
 tenants: GlobalTable[Tenant] = GlobalTable(catalogue.TENANTS.name, _tenant)
 
+# The promise of CLEARLINE_REPLICATION; `clearline topics` makes and checks them with the same.
+topology = partial(
+    check_topology, replication_min=settings.replication, insync_min=catalogue.insync_min(settings.replication)
+)
+
 intake_source = app.source(
     "intake",
     sources=(catalogue.PAYMENT_INTENTS.name,),
     rejected=catalogue.RECORDS_REJECTED.name,
     rejection=intaking.reject,
+    topology=topology,
     tables=(tenants,),
 )
 lifecycle_source = app.source(
@@ -50,6 +57,7 @@ lifecycle_source = app.source(
     changelog=catalogue.LIFECYCLE_CHANGELOG.name,
     rejected=catalogue.RECORDS_REJECTED.name,
     rejection=living.reject,
+    topology=topology,
 )
 settlement_source = app.source(
     "settlement",
@@ -57,6 +65,7 @@ settlement_source = app.source(
     changelog=catalogue.SETTLEMENT_CHANGELOG.name,
     rejected=catalogue.RECORDS_REJECTED.name,
     rejection=settling.reject,
+    topology=topology,
 )
 
 
@@ -74,7 +83,10 @@ async def lifecycle(batches: Any) -> None:
     handle = None
     async for batch in batches:
         if handle is None:  # asked now, since a batch says that the broker answers
-            handle = living.Lifecycle(partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_INPUTS.name))
+            handle = living.Lifecycle(
+                partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_INPUTS.name),
+                reply_partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_REPLIES.name),
+            )
         batch.run(handle)
 
 

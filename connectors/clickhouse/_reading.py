@@ -25,7 +25,7 @@ class Reader:
 
     def __init__(self, bootstrap: str, kafka_config: Mapping[str, Any] | None) -> None:
         settings = clients.consumer_config(bootstrap, f"clearline.verify.{uuid.uuid4().hex}", dict(kafka_config or {}))
-        self._consumer = Consumer(settings | {"enable.partition.eof": True})
+        self._consumer = Consumer(settings | {"enable.partition.eof": True, "fetch.wait.max.ms": 10})
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +51,7 @@ class Reader:
         left = set(starts)
         patience = time.monotonic() + PATIENCE_S
         while left:
-            for message in self._consumer.consume(READ_AT_ONCE, POLL_S):
+            for message in self._some():
                 patience = time.monotonic() + PATIENCE_S
                 place = (str(message.topic()), message.partition() or 0)
                 error = message.error()
@@ -71,3 +71,8 @@ class Reader:
                     left.discard(place)
             if time.monotonic() > patience:
                 raise RecordsMissing(f"no record came for {PATIENCE_S:.0f} s; not read to the end: {sorted(left)}")
+
+    def _some(self) -> list[Message]:
+        """What is there, waiting for the first only: `consume` by itself waits for all or for the whole time."""
+        first = self._consumer.poll(POLL_S)
+        return [] if first is None else [first, *self._consumer.consume(READ_AT_ONCE, 0)]

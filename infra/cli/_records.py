@@ -212,4 +212,5 @@ _MAIN: dict[type[Any], Callable[[Any], list[str]]] = {
     r.PayoutResult: lambda p: [p.payout_id, p.outcome, _money(p.amount_minor, p.currency), p.failure_code],
     r.SettlementEvent: _window,
     r.Rejection: _rejection,
+    r.AuditDigest: lambda d: [d.tenant, d.day, f"{d.events} events", d.root_sha256],
 }

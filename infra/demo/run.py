@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -57,7 +58,8 @@ def read_plans(path: Path) -> Iterator[Planned]:
     decoder = msgspec.json.Decoder(Planned)
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
+        # Never more of a line than the limit and a byte is read: a file without line ends must not fill the memory.
+        for number, line in enumerate(iter(partial(lines.readline, _LINE_BYTES_MAX + 1), b""), 1):
             try:
                 if len(line) > _LINE_BYTES_MAX:
                     raise msgspec.ValidationError(f"longer than {_LINE_BYTES_MAX} bytes")

@@ -16,21 +16,30 @@ reject = rejection("lifecycle")
 
 
 class Lifecycle:
-    """The handler; `partitions` is how many `payments.inputs` has."""
+    """The handler; it knows how many partitions `payments.inputs` and `payments.replies` have."""
 
-    def __init__(self, *, partitions: int) -> None:
+    def __init__(self, *, partitions: int, reply_partitions: int) -> None:
         self._partitions = partitions
+        self._reply_partitions = reply_partitions
 
     def __call__(self, record: Record, context: Context) -> None:
         """Decodes one input, decides, and emits what follows. Raises `Rejected` for what breaks the contract."""
         message = read(record, PAYMENTS_INPUTS)
         if isinstance(message, PaymentCommand):
             check_key(record, f"{message.tenant}/{message.payment_id}")
+            self._check_reply(message)
             if message.kind == "create":
                 self._check_partition(record)
         elif isinstance(message, ProviderResult | ProviderNotice):
             check_key(record, f"{message.tenant}/{message.payment_id}")
         _apply(decide(context.store, _input(record, message)), record, context, tenant=getattr(message, "tenant", ""))
+
+    def _check_reply(self, command: PaymentCommand) -> None:
+        """A reply to a partition that isn't there could never be produced, so the command is refused instead."""
+        partition = command.reply_partition
+        if partition is not None and not 0 <= partition < self._reply_partitions:
+            message = f"payments.replies has partitions 0 to {self._reply_partitions - 1}; {partition} is none of them"
+            raise Rejected(reason="invalid_field", message=message, field="reply_partition", tenant=command.tenant)
 
     def _check_partition(self, record: Record) -> None:
         """A create on another partition than its key's would let one payment live twice; everything else just misses it."""

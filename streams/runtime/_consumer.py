@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.runtime import seams
 from streams.runtime._boundary import INFORMATION, Message, boundary, mapped
+from streams.runtime._bounded import close_bounded
 from streams.runtime.errors import Fatal, Indefinite, InputLost, Retriable, StreamsError
 from streams.runtime.record import Record
 
@@ -161,7 +162,7 @@ class KafkaConsumer:
     def close(self) -> None:
         """Close; a static member doesn't leave, so its partitions wait for its return until the session ends."""
         with boundary("closing the consumer"):
-            self._consumer.close()
+            close_bounded(self._consumer.close, doing="closing the consumer")
 
 
 def _pairs(partitions: Sequence[TopicPartition]) -> list[seams.TopicPartition]:

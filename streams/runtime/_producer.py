@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.runtime import seams
 from streams.runtime._boundary import Message, boundary
+from streams.runtime._bounded import BoundedCalls
 from streams.runtime.record import Output
 
 # librdkafka's local queue; above what a batch may emit with its changelog, so that produce never waits in practice.
@@ -23,12 +25,12 @@ class KafkaProducer:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         with boundary("making the producer"):
             self._producer = Producer(dict(settings))
+        self._calls = BoundedCalls("producer-calls")
         self._delivered: dict[seams.TopicPartition, int] = {}
 
     def init_transactions(self, *, timeout_ms: int) -> None:
         """Fence any earlier producer of this id."""
-        with boundary("fencing earlier producers"):
-            self._producer.init_transactions(timeout_ms / 1_000)
+        self._bounded("fencing earlier producers", self._producer.init_transactions, timeout_ms)
 
     def begin(self) -> None:
         """Start a transaction."""
@@ -80,18 +82,21 @@ class KafkaProducer:
     ) -> None:
         """Add the group's next offsets to the transaction."""
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
-        with boundary("adding offsets to the transaction"):
-            self._producer.send_offsets_to_transaction(positions, group_metadata, timeout_ms / 1_000)
+        send = partial(self._producer.send_offsets_to_transaction, positions, group_metadata)
+        self._bounded("adding offsets to the transaction", send, timeout_ms)
 
     def commit(self, *, timeout_ms: int) -> None:
         """Commit."""
-        with boundary("committing"):
-            self._producer.commit_transaction(timeout_ms / 1_000)
+        self._bounded("committing", self._producer.commit_transaction, timeout_ms)
 
     def abort(self, *, timeout_ms: int) -> None:
         """Abort."""
-        with boundary("aborting"):
-            self._producer.abort_transaction(timeout_ms / 1_000)
+        self._bounded("aborting", self._producer.abort_transaction, timeout_ms)
+
+    def _bounded(self, doing: str, call: Callable[[float], None], timeout_ms: int) -> None:
+        timeout_s = timeout_ms / 1_000
+        with boundary(doing):
+            self._calls.run(lambda: call(timeout_s), timeout_s=timeout_s, doing=doing)
 
     def close(self) -> None:
         """
@@ -103,4 +108,5 @@ class KafkaProducer:
         with contextlib.suppress(KafkaException, RuntimeError):
             self._producer.purge(blocking=False)
             self._producer.poll(0)
+        self._calls.close()
         del self._producer

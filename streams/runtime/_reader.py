@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr-defined]
 
 from streams.runtime._boundary import INFORMATION, Message, boundary, mapped, result_of
+from streams.runtime._bounded import close_bounded
 from streams.runtime.errors import InputLost
 from streams.runtime.record import Record
 
@@ -102,6 +103,6 @@ class KafkaReader:
     def close(self) -> None:
         """Drop the client."""
         if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
             with boundary(f"closing the reader of {self._topic}"):
-                self._consumer.close()
-            self._consumer = None
+                close_bounded(consumer.close, doing=f"closing the reader of {self._topic}")

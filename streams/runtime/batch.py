@@ -72,9 +72,22 @@ class Batch:
     """
 
     __slots__ = (
-        "_finished", "_rejection", "_settled", "_started", "_views", "output_bytes", "output_bytes_max", "outputs",
-        "rejected_topic", "rejection_bytes_max",
-        "positions", "processed", "records", "rejected", "stops", "taken",
+        "_finished",
+        "_rejection",
+        "_settled",
+        "_started",
+        "_views",
+        "output_bytes",
+        "output_bytes_max",
+        "outputs",
+        "positions",
+        "processed",
+        "records",
+        "rejected",
+        "rejected_topic",
+        "rejection_bytes_max",
+        "stops",
+        "taken",
     )  # fmt: skip
 
     def __init__(

@@ -19,7 +19,7 @@ from faust.worker import Worker
 from streams.runtime import faults
 from streams.runtime.batch import Rejection
 from streams.runtime.config import TaskConfig
-from streams.runtime.faust_source import Source
+from streams.runtime.faust_source import Source, Topology
 from streams.runtime.table import GlobalTable
 
 logger = logging.getLogger(__name__)
@@ -92,13 +92,18 @@ class RuntimeApp(faust.App):
         rejected: str | None = None,
         rejection: Rejection | None = None,
         tables: Sequence[GlobalTable[Any]] = (),
+        topology: Topology | None = None,
         **limits: Any,
     ) -> Source:
-        """A task whose batches go to the agent of `source.channel`; `limits` are fields of `TaskConfig`."""
+        """
+        A task whose batches go to the agent of `source.channel`; `limits` are fields of `TaskConfig`.
+
+        `topology` checks the topics before the group is joined, in `check_topology`'s place: it may promise replicas.
+        """
         config = msgspec.structs.replace(
             self.task_defaults, name=name, sources=tuple(sources), changelog=changelog, rejected=rejected, **limits
         )
-        source = Source(self, config, rejection=rejection, tables=tables)
+        source = Source(self, config, rejection=rejection, tables=tables, topology=topology)
         self.sources.append(source)
         return source
 

@@ -42,6 +42,10 @@ STOP_TIMEOUT_S = 8.0
 SUBSCRIBER_WAIT_S = 0.02
 
 
+Topology = Callable[[KafkaClients, TaskConfig], None]
+"""Raises `ConfigurationFault` when the topics are not what was promised."""
+
+
 class BatchQueue(ThrowableQueue[Any]):
     """The agent's queue: when the agent asks for the next batch, the one before must have been run."""
 
@@ -92,7 +96,7 @@ class Source(Service):
         *,
         rejection: Rejection | None = None,
         tables: Sequence[GlobalTable[Any]] = (),
-        topology: Callable[[KafkaClients, TaskConfig], None] | None = None,
+        topology: Topology | None = None,
         **kwargs: Any,
     ) -> None:
         self.app = app

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from streams.runtime.config import RESTORE_SLICE_RECORDS, TaskConfig
-from streams.runtime.errors import InputLost, StoreDamaged
+from streams.runtime.errors import InputLost, StoreDamaged, StreamsError
 from streams.runtime.faults import fault
 from streams.runtime.seams import Clients, Clock, Marker, Store, StoreFactory
 
@@ -168,5 +168,8 @@ class Restore:
         return self._topic_id
 
     def close(self) -> None:
-        """Drop the reader; the stores belong to the caller."""
-        self._reader.close()
+        """Drop the reader; the stores belong to the caller, who must come to close them whatever happens here."""
+        try:
+            self._reader.close()
+        except StreamsError as failure:
+            logger.warning("task %s: %s", self._config.name, failure)

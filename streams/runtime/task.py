@@ -76,6 +76,7 @@ class Task:
         self._processor, self._rejection = processor, rejection
         self._clients, self._stores, self._clock = clients, stores, clock
         self._tables = tables
+        self._tables_loaded = False
         self._session: _Session | None = None
         self._leftover: list[Record] = []
         self._failures = 0
@@ -256,9 +257,12 @@ class Task:
 
     def _open_session(self) -> _Session:
         """New clients. The producer comes first: it ends what a predecessor of this instance left open."""
-        if not self._failures:
+        if not (self._tables_loaded and self._failures):
+            # A load that fails leaves a table in part, on which nothing may be decided.
+            self._tables_loaded = False
             for table in self._tables:
                 table.load(self._clients, self._clock)
+            self._tables_loaded = True
         producer = self._clients.producer()
         try:
             producer.init_transactions(timeout_ms=self.config.call_timeout_ms)

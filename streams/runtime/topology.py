@@ -20,7 +20,8 @@ def check_topology(clients: KafkaClients, config: TaskConfig, *, replication_min
     Raise `ConfigurationFault` unless the topics are right.
 
     1. Sources, changelog and rejected topic exist. 2. Sources and changelog have the same number of partitions.
-    3. The changelog is compacted and nothing else. 4. Every one has the promised replicas and in-sync minimum.
+    3. The changelog is compacted and nothing else; a source is not, and its records keep their producers' times.
+    4. Every one has the promised replicas and in-sync minimum.
     """
     names = [*config.sources, *filter(None, (config.changelog, config.rejected))]
     admin = clients.admin()
@@ -45,10 +46,25 @@ def check_topology(clients: KafkaClients, config: TaskConfig, *, replication_min
                 f"topic {name} accepts writes with {insync} in-sync replicas, {insync_min} were promised; "
                 f"set min.insync.replicas={insync_min}"
             )
+    for name in config.sources:
+        _check_source(name, settings[name])
     if config.changelog is not None and (policy := settings[config.changelog]["cleanup.policy"]) != "compact":
         raise ConfigurationFault(
             f"changelog {config.changelog} has cleanup.policy={policy}, so state would be deleted or grow for ever; "
             "set cleanup.policy=compact"
+        )
+
+
+def _check_source(name: str, settings: dict[str, str]) -> None:
+    if "compact" in (policy := settings["cleanup.policy"]):
+        raise ConfigurationFault(
+            f"source {name} has cleanup.policy={policy}, so earlier inputs of a key would be removed unread; "
+            "set cleanup.policy=delete"
+        )
+    if (kind := settings["message.timestamp.type"]) != "CreateTime":
+        raise ConfigurationFault(
+            f"source {name} has message.timestamp.type={kind}, so a copy of it would replay at other times; "
+            "set message.timestamp.type=CreateTime"
         )
 
 

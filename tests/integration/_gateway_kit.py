@@ -172,7 +172,7 @@ class Results:
 
     def __init__(self, world: World) -> None:
         self._run = world.run
-        self._consumer = Consumer(consumer_config(world.bootstrap, f"test-{world.run}"))
+        self._consumer = Consumer(consumer_config(world.bootstrap, f"test-{world.run}", {"log_level": 2}))
         self._consumer.assign([TopicPartition(PAYMENTS_INPUTS.name, number, 0) for number in range(PARTITIONS)])
         self.by_request: dict[str, list[ProviderResult]] = defaultdict(list)
         self.by_payment: dict[str, list[ProviderResult]] = defaultdict(list)

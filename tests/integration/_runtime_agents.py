@@ -17,7 +17,7 @@ app = make_app(
     bootstrap=os.environ["CLEARLINE_KAFKA"],
     directory=Path(os.environ["CLEARLINE_DATA"]),
 )
-passing = app.source("pass", sources=(f"{prefix}-in",))
+passing = app.source("pass", sources=(f"{prefix}-in",), batch_timeout_ms=3_000)
 
 
 def forward(record: Record, context: Context) -> None:
@@ -37,4 +37,15 @@ async def agent(batches):
         if once == "cancelled":
             asyncio.current_task().cancel()
             await asyncio.sleep(0)
+        if once == "hangs":
+            await asyncio.Event().wait()
         batch.run(forward)
+
+
+if behaviour == ["twins"]:
+
+    @app.agent(passing.channel, name="twin")
+    async def twin(batches):
+        """One agent too many."""
+        async for batch in batches:
+            batch.run(forward)

@@ -190,10 +190,15 @@ def test_a_crash_at_any_point_loses_and_doubles_nothing(broker, url):
         check(broker, url)
 
 
-def test_a_zombie_that_wakes_up_at_any_point_changes_nothing(broker, url, monkeypatch):
+@pytest.mark.parametrize(
+    "points",
+    [("claimed", "appended:ledger_entries", "booked"), pytest.param(POINTS, marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_a_zombie_that_wakes_up_at_any_point_changes_nothing(broker, url, monkeypatch, points):
     """A landing halted at a named point is overtaken by another, wakes up, goes on as if nothing had been, and does no harm."""
     monkeypatch.setattr(_landing, "STANDBY_S", 0.2)
-    for point in POINTS:
+    for point in points:
         send(broker.bootstrap, payments(8, first=next(_numbers)))
         halted, wake = threading.Event(), threading.Event()
 

@@ -1,6 +1,7 @@
 """Migrations against a real ClickHouse engine: repeated, cut off, changed, unknown; and tables that fit landing's rows."""
 
 import os
+import re
 import uuid
 
 import pytest
@@ -94,13 +95,13 @@ def test_a_changed_or_unknown_migration_is_refused(client, tmp_path):
     )
     migrate.migrations.cache_clear()
     assert migrate.apply(client, folder=tmp_path) == [added.name]
-    with pytest.raises(MigrationUnknown, match=r"0005_more\.sql"):
+    with pytest.raises(MigrationUnknown, match=re.escape(added.name)):
         migrate.apply(client)
     added.write_text(
         "CREATE TABLE IF NOT EXISTS more $on_cluster (b Int64) ENGINE = $engine ORDER BY b SETTINGS $once;\n"
     )
     migrate.migrations.cache_clear()
-    with pytest.raises(MigrationChanged, match=r"0005_more\.sql was changed"):
+    with pytest.raises(MigrationChanged, match=re.escape(f"{added.name} was changed")):
         migrate.apply(client, folder=tmp_path)
     assert client.rows("SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'more'") == [
         ("a",)

@@ -134,3 +134,22 @@ def test_an_agent_that_fails_outside_its_handler_fails_the_batch(pipeline, runni
     assert worker.task("pass")["counters"]["aborts"] >= 1
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
+
+
+def test_an_agent_that_hangs_ends_the_process(pipeline, running):
+    """A batch has a deadline; nothing of it was committed, so the next process does it again."""
+    worker = start(running, pipeline, app="tests.integration._runtime_agents", RUNTIME_BEHAVIOUR="hangs")
+    worker.ready()
+    pipeline.feed([(b"k", b"1")])
+    assert worker.wait() == 70
+    assert "did not finish a batch" in worker.tail(1)
+    assert pipeline.committed("out") == []
+
+
+def test_two_agents_on_one_source_are_refused(pipeline, running):
+    """Both would get every batch; the worker says so and ends."""
+    worker = start(running, pipeline, app="tests.integration._runtime_agents", RUNTIME_BEHAVIOUR="twins")
+    worker.ready()
+    pipeline.feed([(b"k", b"1")])
+    assert worker.wait() == 70
+    assert "feeds one agent" in worker.tail(1)

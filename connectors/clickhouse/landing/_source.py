@@ -121,7 +121,7 @@ class Source:
             due = began + POLL_S
             if messages:
                 due = began + QUIET_S if ticks_only else max(self._ended + self._interval_s(), now)
-            found = self._poll(BATCH_RECORDS_MAX - len(messages), min(POLL_S, max(0.0, due - now)))
+            found = _some(self._consumer, BATCH_RECORDS_MAX - len(messages), min(POLL_S, max(0.0, due - now)))
             for message in found:
                 size += len(message.value() or b"") + len(message.key() or b"")
                 ticks_only = ticks_only and _is_tick(message.value())
@@ -154,10 +154,7 @@ class Source:
             missing = set(spans)
             patience = time.monotonic() + REREAD_PATIENCE_S
             while missing and not stopping():
-                for message in consumer.consume(BATCH_RECORDS_MAX, POLL_S):
-                    if message.error() is not None:
-                        _judge(message)
-                        continue
+                for message in _some(consumer, BATCH_RECORDS_MAX, POLL_S):
                     patience = time.monotonic() + REREAD_PATIENCE_S
                     raw = _raw(message)
                     last = spans[raw.place][1] - 1
@@ -183,20 +180,6 @@ class Source:
     def _assign(self, positions: Mapping[Place, int]) -> None:
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in positions.items()])
 
-    def _poll(self, count: int, timeout_s: float) -> list[Message]:
-        # consume(n, t) waits for all n or the whole time: the first record is polled for, the rest taken as they are there.
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        rest = self._consumer.consume(count - 1, 0) if count > 1 else []
-        good = []
-        for message in (first, *rest):
-            if message.error() is None:
-                good.append(message)
-            else:
-                _judge(message)
-        return good
-
     def _batch(self, messages: list[Message]) -> Batch:
         raws: Raws = {}
         spans: dict[Place, tuple[int, int]] = {}
@@ -209,6 +192,21 @@ class Source:
             self._positions[raw.place] = raw.offset + 1
             raws.setdefault(raw.place, []).append(raw)
         return Batch(raws=raws, spans=spans)
+
+
+def _some(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
+    """Up to `count` records as they are there, waiting for the first only."""
+    # consume(n, t) by itself waits for all n or for the whole time.
+    first = consumer.poll(timeout_s)
+    if first is None:
+        return []
+    good = []
+    for message in (first, *(consumer.consume(count - 1, 0) if count > 1 else ())):
+        if message.error() is None:
+            good.append(message)
+        else:
+            _judge(message)
+    return good
 
 
 def _raw(message: Message) -> Raw:

@@ -29,7 +29,7 @@ def main() -> int:
         given = environment.read()
         settings, configured = _settings.gateway(os.environ), _settings.providers(os.environ)
         kafka = client_config(given.kafka, dict(given.kafka_config))
-        _service.check_topics(kafka)
+        _service.check_topics(kafka, replication=given.replication)
         log.info("starting %s with %s", given.worker, ", ".join(sorted(configured)))
         asyncio.run(_service.run(kafka, worker=given.worker, settings=settings, configured=configured))
     except VariableError as error:

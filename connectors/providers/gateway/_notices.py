@@ -26,6 +26,7 @@ from schemas.clients import consumer_config, transactional_config
 STEP_DEADLINE_S = 30.0
 TRANSACTION_TIMEOUT_MS = 15_000
 RESTORE_DEADLINE_S = 60.0
+HANGS_AFTER_S = 300.0
 _MARGIN_S = 5.0
 
 log = logging.getLogger("clearline.gateway")
@@ -103,19 +104,27 @@ class Notices:
         self._timeout_s, self._every_s = timeout_s, every_s
         self._stop = threading.Event()
         self._cursors: Cursors | None = None
+        self._busy_since: float | None = None
 
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stop.set()
 
+    def hangs(self) -> bool:
+        """Whether Kafka's client has not come back for longer than any step may take."""
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > HANGS_AFTER_S
+
     def run(self) -> None:
         """Ask again and again; what can't be done now is done later. Never raises for Kafka or a provider."""
         while not self._stop.is_set():
+            self._busy_since = time.monotonic()
             try:
                 more = self._may_ask() and self._round()
             except KafkaException as error:
                 log.warning("notices: Kafka: %s; asking again from the committed cursors", error.args[0].str())
                 self._cursors, more = None, False
+            self._busy_since = None
             if not more:
                 self._stop.wait(self._every_s)
 

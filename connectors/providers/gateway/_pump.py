@@ -25,7 +25,7 @@ from connectors.providers.gateway._settings import (
     SPAN_PAUSED_AT,
     GatewaySettings,
 )
-from connectors.providers.gateway._transactions import Transactions
+from connectors.providers.gateway._transactions import CLIENT_LOG_LEVEL, Transactions
 from connectors.providers.gateway._window import Window
 from schemas.catalogue import PROVIDER_REQUESTS, RECORDS_REJECTED
 from schemas.clients import consumer_config
@@ -36,6 +36,8 @@ IDLE_POLL_S = 0.05
 BUSY_WAIT_S = 0.002
 FULL_BEFORE_PAUSE_S = 1.0
 """How long reading just stops when everything is full, before partitions are paused; pausing throws prefetched records away."""
+
+ERROR_LOGGED_EVERY_S = 10.0
 
 log = logging.getLogger("clearline.gateway")
 
@@ -73,10 +75,12 @@ class Pump:
         self._windows: dict[int, Window] = {}
         self._places: dict[int, Place] = {}
         self._assignments = 0
+        self._transactions: Transactions | None = None
         self._incoming: deque[Item] = deque()
         self._items: list[Item] = []
         self._paused: set[int] = set()
         self._full_since: float | None = None
+        self._error_logged = -ERROR_LOGGED_EVERY_S
         self._wake = threading.Event()
         self._stop = threading.Event()
 
@@ -85,14 +89,23 @@ class Pump:
         self._incoming.append(item)
         self._wake.set()
 
+    @property
+    def has_first_partition(self) -> bool:
+        """Whether this process answers for partition 0, and so for what exactly one gateway has to do."""
+        return 0 in self._windows
+
     def stop(self) -> None:
         """Ask `run` to commit what was emitted so far, and return."""
         self._stop.set()
         self._wake.set()
 
+    def hangs(self) -> bool:
+        """Whether Kafka's client doesn't come back from a call; from any thread."""
+        return self._transactions is not None and self._transactions.hangs()
+
     def run(self) -> None:
         """Read, hand on, commit; until stopped."""
-        self._transactions = Transactions(self._kafka, transactional_id=f"{self._group}-{self._worker}")
+        self._transactions = transactions = Transactions(self._kafka, transactional_id=f"{self._group}-{self._worker}")
         self._consumer = Consumer(self._consumer_settings())
         try:
             self._consumer.subscribe(
@@ -100,8 +113,8 @@ class Pump:
             )
             while not self._stop.is_set():
                 self._read()
-                self._commit()
-            self._commit()
+                self._commit(transactions)
+            self._commit(transactions)
         finally:
             self._consumer.close()  # a static member keeps its place, so that it has its partitions again at once
 
@@ -114,12 +127,16 @@ class Pump:
             "partition.assignment.strategy": "range",
             "fetch.wait.max.ms": 10,
             "error_cb": self._client_error,
+            "log_level": CLIENT_LOG_LEVEL,
         }
         return consumer_config(self._kafka["bootstrap.servers"], self._group, settings)
 
-    @staticmethod
-    def _client_error(error: KafkaError) -> None:
-        log.warning("Kafka: %s", error.str())
+    def _client_error(self, error: KafkaError) -> None:
+        """Say once in a while what the client meets; while a broker is down it meets the same 20 times a second."""
+        now = time.monotonic()
+        if now - self._error_logged > ERROR_LOGGED_EVERY_S:
+            self._error_logged = now
+            log.warning("Kafka: %s", error.str())
 
     # -- reading --------------------------------------------------------------------------------------------------------------
 
@@ -190,13 +207,17 @@ class Pump:
     def _check(error: KafkaError) -> None:
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise Fenced(f"another gateway with this CLEARLINE_WORKER runs: {error.str()}")
+        # An error event of a consumer that is finished for good has this code, and `fatal()` says no all the same. It comes once; whoever passes
+        # over it polls a dead consumer for ever. A broker that is killed amid a join can fence a static member by its own retry.
+        if error.code() == KafkaError._FATAL:
+            raise GatewayStopped(f"Kafka ended this consumer: {error.str()}; start again, open requests are repeated")
         if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
             raise GatewayStopped(f"Kafka: {error.str()}; make the topics of the catalogue, then start again")
         log.warning("Kafka: %s", error.str())
 
     # -- committing -----------------------------------------------------------------------------------------------------------
 
-    def _commit(self) -> None:
+    def _commit(self, transactions: Transactions) -> None:
         """Commit what was emitted, together with the offsets it leads to.
 
         Offsets are marked before the commit. That is sound because the items of an aborted transaction stay at the head of `_items` and are in
@@ -214,7 +235,7 @@ class Pump:
             if item.marks_done:
                 self._windows[item.place.partition].mark(item.place.offset)
         touched = sorted({item.place.partition for item in batch})
-        if self._transactions.commit(batch, self._offsets(touched), self._consumer.consumer_group_metadata()):
+        if transactions.commit(batch, self._offsets(touched), self._consumer.consumer_group_metadata()):
             self._items = later
         else:
             # Marked already, and so not to be marked again.
@@ -255,7 +276,8 @@ class Pump:
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions up: commit what is complete while this is still allowed, then forget the rest."""
-        self._commit()
+        assert self._transactions is not None
+        self._commit(self._transactions)
         self._forget(partitions)
         consumer.unassign()
 

@@ -10,25 +10,41 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from connectors.providers.base import Provider
 from connectors.providers.errors import ConfigurationError, GatewayStopped
 from connectors.providers.gateway._items import Pending, Reading
 from connectors.providers.gateway._lanes import Lanes
+from connectors.providers.gateway._notices import Notices
 from connectors.providers.gateway._pump import Pump
 from connectors.providers.gateway._settings import GatewaySettings, ProviderSettings
 from connectors.providers.gateway._settling import Ports
 from connectors.providers.simulated import SimulatedProvider
-from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED
+from schemas.catalogue import (
+    GATEWAY_CURSORS,
+    GATEWAY_PENDING,
+    PAYMENTS_INPUTS,
+    PROVIDER_REQUESTS,
+    RECORDS_REJECTED,
+    insync_min,
+)
 
 DRAIN_S = 5.0
 """How long calls on their way may take to end when the gateway is told to stop; later ones are repeated at the next start."""
 PUMP_END_S = 4.0
 DRAIN_CHECK_S = 0.02
+WATCH_EVERY_S = 1.0
 METADATA_DEADLINE_S = 30.0
 
+_NEEDED = (PROVIDER_REQUESTS, PAYMENTS_INPUTS, GATEWAY_PENDING, GATEWAY_CURSORS, RECORDS_REJECTED)
+
 log = logging.getLogger("clearline.gateway")
+
+# What goes wrong while the topics are looked at is raised; librdkafka's own words would come after it, and hide it.
+_QUIET = logging.getLogger("clearline.gateway.librdkafka")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
 
 
 class _ThroughLoop:
@@ -50,21 +66,46 @@ class _ThroughLoop:
         return self._lanes.pending
 
 
-def check_topics(kafka: dict[str, Any]) -> None:
-    """See that the topics are there and co-partitioned. Raises `ConfigurationError`."""
+def check_topics(kafka: dict[str, Any], *, replication: int = 1) -> None:
+    """See that the topics are there, co-partitioned, kept and replicated as promised. Raises `ConfigurationError`."""
+    admin = AdminClient(kafka, logger=_QUIET)
     try:
-        found = AdminClient(kafka).list_topics(timeout=METADATA_DEADLINE_S).topics
+        found = admin.list_topics(timeout=METADATA_DEADLINE_S).topics
     except KafkaException as error:
         message = f"no answer from Kafka at {kafka['bootstrap.servers']}: {error.args[0].str()}; start it, or set CLEARLINE_KAFKA"
         raise ConfigurationError(message) from error
-    needed = [topic.name for topic in (PROVIDER_REQUESTS, PAYMENTS_INPUTS, GATEWAY_PENDING, RECORDS_REJECTED)]
+    needed = [topic.name for topic in _NEEDED]
     missing = [name for name in needed if name not in found]
     if missing:
         raise ConfigurationError(f"topics are missing: {', '.join(missing)}; make the topics of the catalogue first")
     requests, pending = (len(found[topic.name].partitions) for topic in (PROVIDER_REQUESTS, GATEWAY_PENDING))
     if requests != pending:
-        message = f"{PROVIDER_REQUESTS.name} has {requests} partitions and {GATEWAY_PENDING.name} {pending}; they must be equal"
+        message = (
+            f"{PROVIDER_REQUESTS.name} has {requests} partitions and {GATEWAY_PENDING.name} {pending}; they must be equal: "
+            "while the gateway is stopped and nothing is open, delete and make the smaller one anew"
+        )
         raise ConfigurationError(message)
+    for name in needed:
+        replicas = min(len(partition.replicas) for partition in found[name].partitions.values())
+        if replicas < replication:
+            message = f"topic {name} has {replicas} replicas and CLEARLINE_REPLICATION promises {replication}"
+            raise ConfigurationError(f"{message}; reassign its partitions, or lower CLEARLINE_REPLICATION")
+    _check_settings(admin, needed, insync_min=insync_min(replication))
+
+
+def _check_settings(admin: AdminClient, names: list[str], *, insync_min: int) -> None:
+    """What is parked must be kept until it is answered, and every write be on as many disks as promised."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    futures = admin.describe_configs(resources, request_timeout=METADATA_DEADLINE_S)
+    settings = {resource.name: future.result(METADATA_DEADLINE_S) for resource, future in futures.items()}
+    policy = settings[GATEWAY_PENDING.name]["cleanup.policy"].value
+    if policy != GATEWAY_PENDING.cleanup:
+        message = f"{GATEWAY_PENDING.name} has cleanup.policy={policy}, so requests that wait would be deleted"
+        raise ConfigurationError(f"{message}; set cleanup.policy={GATEWAY_PENDING.cleanup}")
+    for name in names:
+        if int(settings[name]["min.insync.replicas"].value) < insync_min:
+            message = f"topic {name} accepts writes that fewer than {insync_min} replicas have"
+            raise ConfigurationError(f"{message}; set min.insync.replicas={insync_min}")
 
 
 def provider_of(name: str, settings: ProviderSettings, *, connections_max: int) -> Provider:
@@ -101,8 +142,21 @@ async def run(
     )
     thread = threading.Thread(target=_run_pump, args=(pump, loop, end), name="pump", daemon=True)
     thread.start()
+    notices = Notices(
+        kafka,
+        group=settings.group,
+        providers=providers,
+        loop=loop,
+        may_ask=lambda: pump.has_first_partition,
+        timeout_s=settings.timeout_s,
+        every_s=settings.notices_every_s,
+    )
+    asking = threading.Thread(target=_run_notices, args=(notices, loop, end), name="notices", daemon=True)
+    asking.start()
+    watch = asyncio.create_task(_watch(pump, notices, end))
     try:
         await ended
+        notices.stop()
         await _drain(lanes)
         pump.stop()
         await asyncio.to_thread(thread.join, PUMP_END_S)
@@ -111,9 +165,18 @@ async def run(
                 "Kafka did not take the last transaction in time; what was open is repeated under the same keys"
             )
     finally:
+        notices.stop()
+        watch.cancel()
         await lanes.aclose()
         for provider in providers.values():
             await provider.aclose()
+
+
+async def _watch(pump: Pump, notices: Notices, end: Callable[[BaseException | None], None]) -> None:
+    """End the process when Kafka's client hangs; the thread itself can't be helped."""
+    while not (pump.hangs() or notices.hangs()):  # noqa: ASYNC110 - it is another thread's progress that is watched
+        await asyncio.sleep(WATCH_EVERY_S)
+    end(GatewayStopped("Kafka's client doesn't come back from a transaction; start again, open requests are repeated"))
 
 
 async def _drain(lanes: Lanes) -> None:
@@ -128,6 +191,15 @@ def _run_pump(pump: Pump, loop: asyncio.AbstractEventLoop, end: Callable[[BaseEx
     try:
         pump.run()
     except BaseException as error:  # noqa: BLE001 - whatever ends the pump ends the process
+        loop.call_soon_threadsafe(end, error)
+
+
+def _run_notices(
+    notices: Notices, loop: asyncio.AbstractEventLoop, end: Callable[[BaseException | None], None]
+) -> None:
+    try:
+        notices.run()
+    except BaseException as error:  # noqa: BLE001 - a bug ends the process, loudly
         loop.call_soon_threadsafe(end, error)
 
 

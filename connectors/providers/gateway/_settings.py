@@ -43,6 +43,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `timeout_s` bounds one call. A request is (re)sent until `deadline_s` after it was made and at most `sends_max` times by one
     process; from then on inquiries close its key. `inquiry_first_s` and `inquiry_longest_s` shape the back-off. After
     `session_timeout_s` of silence the group gives this gateway's partitions to another. A
+    provider is asked for notices every `notices_every_s`. A
     provider whose oldest waiting request waits longer than `stalled_after_s` is stalled: what comes for it is parked at once, so that it can't
     fill the window.
     """
@@ -57,6 +58,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     inquiries_per_provider_max: _Count = 16
     session_timeout_s: Annotated[int, msgspec.Meta(ge=6, le=300)] = 15
     stalled_after_s: _Positive = 3.0
+    notices_every_s: _Positive = 1.0
     group: str = GROUP
 
 

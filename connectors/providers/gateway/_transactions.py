@@ -18,8 +18,12 @@ from schemas.catalogue import REJECTION_BYTES_MAX
 from schemas.clients import transactional_config
 
 TRANSACTION_TIMEOUT_MS = 15_000
-STEP_DEADLINE_S = 30.0
+STEP_DEADLINE_S = 15.0
+HANGING_AFTER_S = 20.0
+"""librdkafka's send_offsets_to_transaction ignores its time-out while the group's coordinator is down, and may never return (librdkafka #5456,
+#5511). A step that takes longer than this is taken for lost; by then the broker has timed the transaction out."""
 ABORTS_IN_A_ROW_MAX = 10
+CLIENT_LOG_LEVEL = 2  # librdkafka's own lines on stderr: critical ones only, the rest comes through exceptions
 _STEP_PAUSE_S = 0.05
 
 _FENCED = frozenset(
@@ -48,9 +52,10 @@ class Transactions:
             kafka["bootstrap.servers"],
             transactional_id,
             timeout_ms=TRANSACTION_TIMEOUT_MS,
-            extra={**kafka, "message.max.bytes": REJECTION_BYTES_MAX},
+            extra={**kafka, "message.max.bytes": REJECTION_BYTES_MAX, "log_level": CLIENT_LOG_LEVEL},
         )
         self._producer = Producer(settings)
+        self._step_began: float | None = None
         self._aborts_in_a_row = 0
         self._step(self._producer.init_transactions, STEP_DEADLINE_S)
 
@@ -82,11 +87,16 @@ class Transactions:
         self._step(self._producer.abort_transaction, STEP_DEADLINE_S, repeatable=False)
         time.sleep(_STEP_PAUSE_S * self._aborts_in_a_row)
 
-    @staticmethod
-    def _step(call: Callable[..., object], *arguments: Any, repeatable: bool = True) -> None:
+    def hangs(self) -> bool:
+        """Whether a step has been under way for so long that it won't end; from any thread."""
+        began = self._step_began
+        return began is not None and time.monotonic() - began > HANGING_AFTER_S
+
+    def _step(self, call: Callable[..., object], *arguments: Any, repeatable: bool = True) -> None:
         """One call of the transactional producer, its errors mapped to ours; a retriable one is repeated until a deadline."""
         deadline = time.monotonic() + STEP_DEADLINE_S
         while True:
+            self._step_began = time.monotonic()
             try:
                 call(*arguments)
             except KafkaException as exception:
@@ -100,3 +110,5 @@ class Transactions:
                 time.sleep(_STEP_PAUSE_S)
             else:
                 return
+            finally:
+                self._step_began = None

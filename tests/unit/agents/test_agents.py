@@ -161,7 +161,7 @@ def test_a_create_becomes_events_and_a_provider_request_under_the_payments_key()
     key = f"acme/{command.payment_id}".encode()
     partition = partition_of(key, PARTITIONS)
     outputs = run(
-        lifecycle.Lifecycle(partitions=PARTITIONS),
+        lifecycle.Lifecycle(partitions=PARTITIONS, reply_partitions=2),
         lifecycle.reject,
         *inputs(command, partition=partition),
         partition=partition,
@@ -177,7 +177,10 @@ def test_a_create_on_another_partition_than_murmur2_gives_is_rejected():
     command = create()
     wrong = (partition_of(f"acme/{command.payment_id}".encode(), PARTITIONS) + 1) % PARTITIONS
     outputs = run(
-        lifecycle.Lifecycle(partitions=PARTITIONS), lifecycle.reject, *inputs(command, partition=wrong), partition=wrong
+        lifecycle.Lifecycle(partitions=PARTITIONS, reply_partitions=2),
+        lifecycle.reject,
+        *inputs(command, partition=wrong),
+        partition=wrong,
     )
     (rejected,) = map(decoded, outputs)
     assert rejected.reason == "wrong_key"
@@ -187,7 +190,7 @@ def test_a_create_on_another_partition_than_murmur2_gives_is_rejected():
 def test_a_command_under_another_key_is_rejected():
     """The key decides the partition, so it has to be the payment's own."""
     command = record(PAYMENTS_INPUTS.name, create(), key="acme/pi_other")
-    (output,) = run(lifecycle.Lifecycle(partitions=1), lifecycle.reject, command)
+    (output,) = run(lifecycle.Lifecycle(partitions=1, reply_partitions=2), lifecycle.reject, command)
     assert decoded(output).reason == "wrong_key"
 
 
@@ -198,7 +201,12 @@ def test_a_command_under_another_key_is_rejected():
 def test_what_no_input_is_goes_to_records_rejected(value, reason):
     """Bytes that are no input of the topic are refused by kind, and the neighbours go on."""
     good = record(PAYMENTS_INPUTS.name, ClockTick(time_ms=NOW_MS), key="tick", offset=9)
-    outputs = run(lifecycle.Lifecycle(partitions=1), lifecycle.reject, record(PAYMENTS_INPUTS.name, value), good)
+    outputs = run(
+        lifecycle.Lifecycle(partitions=1, reply_partitions=2),
+        lifecycle.reject,
+        record(PAYMENTS_INPUTS.name, value),
+        good,
+    )
     assert [decoded(output).reason for output in outputs] == [reason]
 
 
@@ -241,3 +249,12 @@ def test_a_record_as_large_as_kafka_takes_is_rejected_whole():
     batch.run(intake.Intake(tenants=Table(), clock=Clock()))
     assert batch.stops == {}
     assert decoded(batch.outputs[0]).value == came.value
+
+
+@pytest.mark.parametrize("partition", [-1, 2, 2**31 - 1])
+def test_a_reply_to_a_partition_that_is_not_there_is_refused(partition):
+    """Whoever asks for an answer on no partition of payments.replies is refused; the partition of inputs goes on."""
+    command = create(reply_partition=partition)
+    came = record(PAYMENTS_INPUTS.name, command, key=f"acme/{command.payment_id}")
+    (output,) = run(lifecycle.Lifecycle(partitions=1, reply_partitions=2), lifecycle.reject, came)
+    assert (decoded(output).reason, decoded(output).field) == ("invalid_field", "reply_partition")

@@ -1,0 +1,260 @@
+"""
+The verifier: recomputes every output and every state from the inputs, and compares byte for byte with what is committed.
+
+It trusts nothing that the runtime wrote down but the groups' offsets, at which it cuts the inputs. Agents' handlers are run
+again on state in memory. Beside that, sequence, money and the pairing of requests with results are checked on the
+records alone, so that a bug in a handler doesn't excuse itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from schemas import catalogue
+from schemas.partitioner import partition_of
+from schemas.records import (
+    ClockTick,
+    Movement,
+    PaymentCommand,
+    ProviderRequest,
+    ProviderResult,
+    Tenant,
+)
+from schemas.records import Record as Message
+from streams.agents import intake, lifecycle, settlement
+from streams.runtime import Output
+from tests.chaos.books import Books
+from tests.chaos.checks import Check, Sent, any_of, decoded, fingerprint, short
+from tests.chaos.compare import Pair, Scattered, compare_counts
+from tests.chaos.fold import Fold
+from tests.chaos.log import Log
+
+APPLICATION = "clearline"
+
+INTENTS, INPUTS, EVENTS = catalogue.PAYMENT_INTENTS.name, catalogue.PAYMENTS_INPUTS.name, catalogue.PAYMENTS_EVENTS.name
+REQUESTS, REPLIES = catalogue.PROVIDER_REQUESTS.name, catalogue.PAYMENTS_REPLIES.name
+SETTLEMENTS, SETTLED = catalogue.SETTLEMENT_INPUTS.name, catalogue.SETTLEMENT_EVENTS.name
+REJECTED, TENANTS = catalogue.RECORDS_REJECTED.name, catalogue.TENANTS.name
+CHANGELOGS = {"lifecycle": catalogue.LIFECYCLE_CHANGELOG.name, "settlement": catalogue.SETTLEMENT_CHANGELOG.name}
+
+_INDEFINITE = frozenset({"unknown", "refund_pending"})  # the gateway may say these again; anything else once a request
+
+
+def verify(log: Log, sent: Sent | None = None) -> list[Check]:
+    """Every check on a quiet log. `sent` None: nobody knows what the load sent, so the inputs are taken as they are."""
+    return _Verifier(log, sent).run()
+
+
+class _Verifier:
+    def __init__(self, log: Log, sent: Sent | None) -> None:
+        self._log, self._sent = log, sent
+        self._made: list[Check] = []
+        self._rejections: Counter[bytes] = Counter()
+        self._movements = Scattered()
+        self._replies = Scattered()
+        self._commands: Counter[bytes] = Counter()
+        self._books = Books(self._check)
+
+    def _check(self, name: str) -> Check:
+        check = Check(name)
+        self._made.append(check)
+        return check
+
+    def run(self) -> list[Check]:
+        """1. Transactions. 2. Intake. 3. Lifecycle. 4. Settlement. 5. What has no partition of its own. 6. The books."""
+        self._transactions()
+        self._intake()
+        self._inputs()
+        self._folds("lifecycle", INPUTS, self._lifecycle_handler(), lifecycle.reject, aligned=(EVENTS, REQUESTS))
+        self._scattered("movements are those that payments made", SETTLEMENTS, self._movements, only=Movement)
+        self._scattered("replies are those that commands asked for", REPLIES, self._replies)
+        self._folds("settlement", SETTLEMENTS, settlement.handle, settlement.reject, aligned=(SETTLED,))
+        self._rejected()
+        self._books.finish()
+        return self._made
+
+    # 1
+
+    def _transactions(self) -> None:
+        check = self._check("no transaction is left open")
+        for (topic, partition), ends in sorted(self._log.ends().items()):
+            check.count += 1
+            if ends.stable != ends.high:
+                check.fault(f"{topic}[{partition}]: committed up to {ends.stable}, written up to {ends.high}")
+
+    # 2
+
+    def _intake(self) -> None:
+        check = self._check("every intent became one command, or one rejection")
+        sent = self._check("intents on the topic are those that were sent")
+        left = self._check("intake has read everything")
+        tenants = _Tenants(self._log)
+        handler = intake.Intake(tenants=tenants, clock=_NoClock())  # type: ignore[arg-type]
+        fold = Fold(handler, intake.reject)  # type: ignore[arg-type]
+        found: Counter[bytes] = Counter()
+        ends = self._log.committed(f"{APPLICATION}-intake", INTENTS)
+        for partition in self._log.partitions(INTENTS):
+            for record in self._log.records(INTENTS, partition):
+                found[fingerprint(record.key, record.value)] += 1
+                if record.offset >= ends.get(partition, 0):
+                    left.fault(f"{INTENTS}[{partition}] offset {record.offset} lies behind the group's position")
+                    continue
+                left.count += 1
+                check.count += 1
+                for output in fold.take(record):
+                    counter = self._rejections if output.topic == REJECTED else self._commands
+                    counter[fingerprint(output.key, output.value)] += 1
+        if self._sent is not None:
+            compare_counts(sent, self._sent.intents, found, "intent")
+        self._intake_check = check
+
+    def _inputs(self) -> None:
+        """Every command on the input log is intake's or the load's; every request has one definite result."""
+        ours = self._intake_check
+        theirs = self._check("commands on the input log are those that were sent")
+        results = self._check("every request has one definite result")
+        places = self._check("every keyed input lies on its key's partition")
+        commands: Counter[bytes] = Counter()
+        definite: Counter[str] = Counter()
+        partitions = self._log.partitions(INPUTS)
+        for partition in partitions:
+            for record in self._log.records(INPUTS, partition):
+                message = decoded(record, catalogue.PAYMENTS_INPUTS)
+                if isinstance(message, PaymentCommand):
+                    commands[fingerprint(record.key, record.value)] += 1
+                elif isinstance(message, ProviderResult) and message.outcome not in _INDEFINITE:
+                    definite[message.request_id] += 1
+                if isinstance(message, PaymentCommand | ProviderResult):
+                    places.count += 1
+                    if record.key is None or partition_of(record.key, len(partitions)) != partition:
+                        places.fault(f"{INPUTS}[{partition}] offset {record.offset}: key {record.key!r}")
+        sent = self._sent.commands if self._sent is not None else commands - self._commands
+        compare_counts(ours, self._commands, commands - sent, "command of intake", counted=False)
+        compare_counts(theirs, sent, commands - self._commands, "command")
+        self._answered(results, definite)
+
+    def _answered(self, results: Check, definite: Counter[str]) -> None:
+        for partition in self._log.partitions(REQUESTS):
+            for record in self._log.records(REQUESTS, partition):
+                request = decoded(record, catalogue.PROVIDER_REQUESTS)
+                assert isinstance(request, ProviderRequest), f"{REQUESTS}[{partition}] offset {record.offset}"
+                results.count += 1
+                told = definite.pop(request.request_id, 0)
+                if told != 1:
+                    results.fault(f"request {request.request_id} ({request.operation}) was answered {told} times")
+        for request_id in definite:
+            results.fault(f"a result names request {request_id}, which nobody made (or made twice)")
+
+    # 3 and 4
+
+    def _lifecycle_handler(self) -> Callable[..., None]:
+        return lifecycle.Lifecycle(
+            partitions=len(self._log.partitions(INPUTS)), reply_partitions=len(self._log.partitions(REPLIES))
+        )
+
+    def _folds(
+        self,
+        name: str,
+        source: str,
+        handler: Callable[..., None],
+        reject: Callable[..., Output],
+        *,
+        aligned: tuple[str, ...],
+    ) -> None:
+        outputs = {
+            topic: self._check(f"{topic} is what its inputs make, byte for byte and in order") for topic in aligned
+        }
+        states = self._check(f"{CHANGELOGS[name]} is the recomputed state, byte for byte")
+        left = self._check(f"{name} has read everything but the last ticks")
+        ends = self._log.committed(f"{APPLICATION}-{name}", source)
+        for partition in self._log.partitions(source):
+            fold = Fold(handler, reject)
+            pairs = {topic: Pair(self._log, topic, partition, outputs[topic], self._books) for topic in aligned}
+            for record in self._log.records(source, partition):
+                if record.offset >= ends.get(partition, 0):
+                    if not isinstance(any_of(record), ClockTick):
+                        left.fault(f"{source}[{partition}] offset {record.offset} lies behind the group's position")
+                    continue
+                left.count += 1
+                for number, output in enumerate(fold.take(record)):
+                    self._place(pairs, output, partition, (record.offset, number))
+            for pair in pairs.values():
+                pair.finish()
+            self._compare_state(states, CHANGELOGS[name], partition, fold.store.values)
+
+    def _place(self, pairs: dict[str, Pair], output: Output, source: int, order: tuple[int, int]) -> None:
+        if output.topic in pairs:
+            pairs[output.topic].expect(output)
+        elif output.topic == REJECTED:
+            self._rejections[fingerprint(output.key, output.value)] += 1
+        else:
+            scattered = self._movements if output.topic == SETTLEMENTS else self._replies
+            target = output.partition
+            if target is None:
+                assert output.key is not None
+                target = partition_of(output.key, len(self._log.partitions(output.topic)))
+            scattered.expect(target, output, source, order)
+
+    def _compare_state(self, check: Check, changelog: str, partition: int, expected: dict[bytes, bytes]) -> None:
+        found: dict[bytes, bytes] = {}
+        for record in self._log.records(changelog, partition):
+            assert record.key is not None, f"{changelog}[{partition}] offset {record.offset} has no key"
+            if record.value is None:
+                found.pop(record.key, None)
+            else:
+                found[record.key] = record.value
+        check.count += len(expected)
+        for key in sorted(found.keys() | expected.keys()):
+            if found.get(key) != expected.get(key):
+                check.fault(
+                    f"{changelog}[{partition}] {key!r}: {short(found.get(key))}, not {short(expected.get(key))}"
+                )
+
+    # 5
+
+    def _scattered(self, name: str, topic: str, expected: Scattered, *, only: type[Message] | None = None) -> None:
+        check = self._check(name)
+        for partition in self._log.partitions(topic):
+            for record in self._log.records(topic, partition):
+                message = any_of(record)
+                if only is not None and isinstance(message, ClockTick | Tenant):
+                    continue
+                check.count += 1
+                if isinstance(message, Movement):
+                    self._books.movement(message)
+                expected.meet(record, check)
+        for missing in expected.left():
+            check.fault(f"{topic}: lost, from partition {missing[0]} offset {missing[1][0]}")
+
+    def _rejected(self) -> None:
+        check = self._check("every refused record is rejected once, with its bytes and its reason")
+        found: Counter[bytes] = Counter()
+        for partition in self._log.partitions(REJECTED):
+            for record in self._log.records(REJECTED, partition):
+                found[fingerprint(record.key, record.value)] += 1
+        compare_counts(check, self._rejections, found, "rejection")
+
+
+class _Tenants:
+    """The tenants' topic, last value of each key, as intake's table has it."""
+
+    def __init__(self, log: Log) -> None:
+        self._values: dict[bytes, Tenant] = {}
+        for partition in log.partitions(TENANTS):
+            for record in log.records(TENANTS, partition):
+                message = any_of(record)
+                if record.key is not None and isinstance(message, Tenant):
+                    self._values[record.key] = message
+
+    def get(self, key: bytes) -> Tenant | None:
+        """The tenant, or None."""
+        return self._values.get(key)
+
+
+class _NoClock:
+    """Intake stamps its commands with the time at which it took the intent, which nobody can recompute: not compared."""
+
+    def wall_ms(self) -> int:
+        """Some time."""
+        return 0
