@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from streams.core import late, ledger, refunds, table
+from streams.core import disputes, late, ledger, refunds, table
 from streams.core._row import Row
 from streams.core.errors import CATALOGUE
 
@@ -80,6 +80,16 @@ def refund_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def dispute_table() -> str:
+    """Every row of the dispute's table."""
+    lines = ["| from | to | event |", "|---|---|---|"]
+    for row in disputes.ROWS:
+        targets = "any" if row.targets == disputes.ALL else ", ".join(row.targets)
+        lines.append(f"| {', '.join(row.sources) or 'none'} | {targets} | `{row.event}` |")
+    lines.append(f"| any | everything else | `{disputes.CONFLICT}`: recorded for a person to look at; the status stays |")
+    return "\n".join(lines) + "\n"
+
+
 def late_table() -> str:
     """What a result means that nothing waits for."""
     lines = ["| attempt is | result | what happens |", "|---|---|---|"]
@@ -117,6 +127,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "payment-table": payment_table,
     "refund-diagram": refund_diagram,
     "refund-table": refund_table,
+    "dispute-table": dispute_table,
     "late-table": late_table,
     "chart": chart,
     "patterns": patterns,

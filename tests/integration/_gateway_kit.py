@@ -21,9 +21,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.kafka._ports import free_ports  # a dead port in the kernel's own range could connect to itself
 from schemas import codec
-from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED
+from schemas.catalogue import GATEWAY_CURSORS, GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED
 from schemas.clients import consumer_config, transactional_config
-from schemas.records import ProviderRequest, ProviderResult, Rejection
+from schemas.records import ProviderNotice, ProviderRequest, ProviderResult, Rejection
 
 DEADLINE_S = 120.0
 PARTITIONS = 4
@@ -35,7 +35,8 @@ def make_topics(bootstrap: str) -> None:
     """The topics the gateway touches, co-partitioned."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     topics = (PROVIDER_REQUESTS, PAYMENTS_INPUTS, GATEWAY_PENDING, RECORDS_REJECTED)
-    made = admin.create_topics([NewTopic(topic.name, PARTITIONS, 1, config=topic.config()) for topic in topics])
+    new = [NewTopic(topic.name, PARTITIONS, 1, config=topic.config()) for topic in topics]
+    made = admin.create_topics([*new, NewTopic(GATEWAY_CURSORS.name, 1, 1, config=GATEWAY_CURSORS.config())])
     for future in made.values():
         future.result(DEADLINE_S)
 
@@ -174,6 +175,7 @@ class Results:
         self._run = world.run
         self._consumer = Consumer(consumer_config(world.bootstrap, f"test-{world.run}", {"log_level": 2}))
         self._consumer.assign([TopicPartition(PAYMENTS_INPUTS.name, number, 0) for number in range(PARTITIONS)])
+        self.notices: list[ProviderNotice] = []
         self.by_request: dict[str, list[ProviderResult]] = defaultdict(list)
         self.by_payment: dict[str, list[ProviderResult]] = defaultdict(list)
 
@@ -186,7 +188,11 @@ class Results:
     def poll(self) -> None:
         for message in self._consumer.consume(500, 0.1):
             assert message.error() is None, message.error()
-            record = codec.decode(message.value(), expected=(ProviderResult,))
+            record = codec.decode(message.value(), expected=(ProviderResult, ProviderNotice))
+            if isinstance(record, ProviderNotice):
+                if f"_{self._run}_" in record.payment_id:
+                    self.notices.append(record)
+                continue
             assert isinstance(record, ProviderResult)
             assert message.key() == f"{record.tenant}/{record.payment_id}".encode()
             if f"_{self._run}_" in record.request_id:

@@ -333,3 +333,27 @@ def test_a_zombie_whose_partitions_were_taken_over_is_fenced(world):
                 assert_books_agree(world, [*requests, *more], found)
                 other.signal(TERM)
                 assert other.wait() == 0, other.text()
+
+
+def test_notices_are_appended_once_though_gateways_are_killed(world):
+    """Disputes reach the input log each step once and in order, over kill -9 of one gateway after another."""
+    count = 30
+    requests = [world.request(number, payment_method="pm_card_createDispute") for number in range(count)]
+    quick = {"notices_every_s": 0.05}
+    with world.simulator(options=("--dispute-delay-ms", "1")), Results(world) as results:
+        world.send(requests[:10])
+        for end in (10, 20, 30):
+            with world.gateway(**quick) as gateway:
+                world.send(requests[end - 10 : end] if end > 10 else [])
+                results.wait(lambda wanted=end - 5: len(results.notices) >= wanted, what="notices")
+                gateway.signal(KILL)
+                gateway.wait()
+        with world.gateway(**quick):
+            results.wait(lambda: len(results.notices) >= count, what="notices")
+            told = world.books("northpay/v1/notices?limit=1000")["data"]
+        mine = [one for one in told if f"pi_{world.run}_" in one["payment_reference"]]
+        assert sorted(one.notice_id for one in results.notices) == sorted(one["notice_id"] for one in mine)
+        assert {
+            (one.tenant, one.dispute_status, one.withdrawn_minor == one.amount_minor) for one in results.notices
+        } == {("acme", "needs_response", True)}
+        assert all(one.attribution.actor_kind == "provider" for one in results.notices)

@@ -26,7 +26,11 @@ KINDS = {
     b"e": None,
     b"o": None,
     b"s": None,
+    b"d": None,
+    b"n": None,
 }
+LATER = {b"d", b"n"}
+"""Kinds that came after the first recording."""
 
 
 @pytest.fixture(scope="module", params=[path.name for path in recordings()])
@@ -56,7 +60,7 @@ def test_every_kind_of_recorded_state_is_read(recording):
             read.add(key[:1])
             if kind is not None:
                 assert isinstance(state.decode(kind, value), kind)
-    assert read >= KINDS.keys() - {b"h"}
+    assert read >= KINDS.keys() - {b"h"} - LATER
 
 
 def test_there_is_a_recording_of_this_state_version():

@@ -83,7 +83,8 @@ def test_serializers_find_shared_topics_by_record_name(client) -> None:
 def test_confluents_client_finds_its_way(client) -> None:
     """Subjects, versions, latest, lookup, compatibility and level, as Confluent's client asks for them."""
     assert "clearline.PaymentEvent" in client.get_subjects()
-    assert client.get_versions("payments.events-value") == [1]
+    versions = [contract.version for contract in contracts.by_subject()["clearline.PaymentEvent"]]
+    assert client.get_versions("payments.events-value") == versions
     latest = client.get_latest_version("clearline.PaymentIntent")
     assert (latest.schema_id, latest.version) == (INTENT.id, INTENT.version)
     assert json.loads(client.get_schema(COMMAND.id).schema_str) == COMMAND.schema
@@ -214,7 +215,7 @@ def test_compatibility_is_what_the_contract_check_says(registry, change) -> None
     """The endpoint refuses what the contract tests refuse, and says why when asked."""
     planted = {**FORBIDDEN_BY_AVRO, **FORBIDDEN_BY_US, **ALLOWED}[change]
     body = {"schema": json.dumps(changed(planted))}
-    for version in ("", "/latest", "/1"):
+    for version in ("", "/latest", f"/{COMMAND.version}"):
         path = f"/compatibility/subjects/clearline.PaymentCommand/versions{version}?verbose=true"
         answer = registry.call("POST", path, body)
         assert answer.status == 200

@@ -60,7 +60,7 @@ def test_unknown_is_not_definite_and_a_pending_refund_not_settled():
     """Unknown needs an inquiry at once, a pending refund later, everything else none."""
     assert not unknown("timed_out", "").definite
     unsettled = {kind for kind in OutcomeKind if not Outcome(kind=kind).settled}
-    assert unsettled == {OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING}
+    assert unsettled == {OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING, OutcomeKind.REQUIRES_ACTION}
 
 
 def test_a_decline_keeps_its_kind():

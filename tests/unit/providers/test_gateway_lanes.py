@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from connectors.providers.gateway import _translation
 from connectors.providers.gateway._items import Item, Pending, Place, Reading
@@ -18,7 +19,7 @@ from connectors.providers.gateway._translation import Asked
 from schemas import codec
 from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS
 from schemas.records import ProviderRequest, ProviderResult
-from tests.unit.providers._world import client_of, simulated_world
+from tests.unit.providers._world import World, client_of, simulated_world
 
 DEADLINE_S = 60.0
 PLACE = Place(partition=3, assignment=1)
@@ -33,6 +34,7 @@ class Emitted:
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.failures: list[BaseException] = []
+        self.world: World | None = None
         self._more = asyncio.Event()
 
     def __call__(self, item: Item) -> None:
@@ -74,6 +76,7 @@ async def lanes_over(directory: Path, settings: GatewaySettings = QUICK) -> Asyn
     emitted = Emitted()
     async with simulated_world(directory) as world, client_of(world.url()) as provider:
         ports = {"northpay": Ports(provider, settings, asyncio.Semaphore(settings.calls_max))}
+        emitted.world = world
         lanes = Lanes(ports, settings, emit=emitted, fail=emitted.failures.append)
         try:
             yield lanes, emitted
@@ -111,6 +114,22 @@ async def test_requests_of_one_payment_are_settled_in_order(tmp_path):
         assert emitted.told() == [("a1", "captured"), ("a2", "captured")]
         assert emitted.done_offsets() == [10, 11]
         assert (emitted.parked(), lanes.pending) == ([], 0)
+
+
+@pytest.mark.parametrize(("passes", "outcome"), [(True, "captured"), (False, "declined")])
+async def test_a_challenge_is_told_of_and_followed_until_the_customer_has_acted(tmp_path, passes, outcome):
+    """The request is parked with its provisional outcome, later ones of the payment don't wait, and its last word is told."""
+    async with lanes_over(tmp_path) as (lanes, emitted):
+        asked = _asked("a1", payment="pi_a", method="pm_card_authenticationRequired")
+        lanes.accept(_readings(asked, _asked("a2", payment="pi_a")))
+        await emitted.until(lambda: len(emitted.told()) == 2)
+        assert emitted.told() == [("a1", "requires_action"), ("a2", "captured")]
+        assert emitted.parked()[0] == "a1"
+        (charge, _) = emitted.world.books.charges("northpay", after=0, limit=2)
+        emitted.world.books.complete_challenge("northpay", charge.reference, succeeded=passes)
+        await emitted.until(lambda: len(emitted.told()) == 3)
+        assert emitted.told()[-1] == ("a1", outcome)
+        assert "a1" in emitted.resolved()
 
 
 async def test_payments_do_not_wait_for_each_other(tmp_path):
