@@ -108,7 +108,15 @@ def test_the_command_says_what_it_did(capsys):
     """Status 0 with seeds, faults, records, checks and speed; status 1 with the seed and how to replay it."""
     assert main(["--seeds", "6", "--processes", "1"]) == 0
     printed = capsys.readouterr().out
-    for line in ("seeds    6", "faults   ", "points   ", "records  ", "checks   outputs, state, ", "seeds/s", "no violation"):
+    for line in (
+        "seeds    6",
+        "faults   ",
+        "points   ",
+        "records  ",
+        "checks   outputs, state, ",
+        "seeds/s",
+        "no violation",
+    ):
         assert line in printed
     assert main(["--seeds", "50", "--processes", "1", "--bad", "state applied before the commit"]) == 1
     printed = capsys.readouterr().out
