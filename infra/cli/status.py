@@ -14,6 +14,7 @@ import msgspec
 
 from infra.cli._console import console, data_option, duration, print_error, processes_table
 from infra.cli._lag import lag_by_group
+from infra.cli._restores import TaskRestore, restores
 from infra.stack import reach
 from infra.supervisor import DataDirectory, Phase, StackStatus
 from schemas import environment
@@ -40,22 +41,29 @@ def status(*, data: Path, with_lag: bool, as_json: bool) -> None:
     with ThreadPoolExecutor(len(found.processes) or 1) as pool:
         names = [process.name for process in found.processes]
         well = dict(zip(names, pool.map(lambda process: process.probe(), found.processes), strict=True))
+        behind = [process for process in found.processes if not well[process.name]]
+        restoring = {
+            process.name: told for process, told in zip(behind, pool.map(restores, behind), strict=True) if told
+        }
     lag = _lag(data) if with_lag else None
     if as_json:
-        described = _described(found, well) | ({"lag": lag} if with_lag else {})
+        described = _described(found, well, restoring) | ({"lag": lag} if with_lag else {})
         print(msgspec.json.format(msgspec.json.encode(described), indent=2).decode())
     else:
         _print(found, well, data)
+        print_restores(restoring)
         if with_lag:
             _print_lag(lag)
     unwell = [process.name for process in found.processes if not well[process.name] and process.required]
     sys.exit(UNWELL_STATUS if unwell or found.phase is not Phase.RUNNING else 0)
 
 
-def _described(found: StackStatus, well: dict[str, bool]) -> dict[str, Any]:
+def _described(found: StackStatus, well: dict[str, bool], restoring: dict[str, list[TaskRestore]]) -> dict[str, Any]:
     described: dict[str, Any] = msgspec.to_builtins(found)
     for process in described["processes"]:
         process["well"] = well[process["name"]]
+        if process["name"] in restoring:
+            process["restoring"] = msgspec.to_builtins(restoring[process["name"]])
     return {"running": True, **described}
 
 
@@ -66,6 +74,13 @@ def _print(found: StackStatus, well: dict[str, bool], data: Path) -> None:
         out.print(f"{name}={value}", style="dim")
     up = duration(now_ms - found.started_at_ms)
     out.print(f"{found.phase} on {data} for {up} (supervisor pid {found.supervisor_pid})")
+
+
+def print_restores(restoring: dict[str, list[TaskRestore]]) -> None:
+    """One line for each task that still restores."""
+    for name, told in restoring.items():
+        for task in told:
+            console().print(f"{name}: {task}")
 
 
 def _lag(data: Path) -> dict[str, int] | None:

@@ -28,6 +28,9 @@ _POLL_RECORDS = 2_000
 _POLL_S = 0.05
 _STALL_S = 120.0
 _UPSTREAM = "demo-shop"
+REPEATS_MAX = 20
+"""How often a step that certainly was not carried out is asked for again, under a key of its own."""
+_NOT_CARRIED_OUT = frozenset({"charge.capture_failed", "charge.void_failed"})
 
 
 class UpstreamError(Exception):
@@ -41,6 +44,7 @@ class _Payment:
     planned: Planned
     status: str = "none"
     steps_asked: int = 0
+    repeats: int = 0
     refunds: dict[str, str] = field(default_factory=dict)
     attempted: bool = False
     unknown: bool = False
@@ -190,7 +194,11 @@ class Upstream:
         step = payment.next_step
         if step is not None and self._allowed(step, payment):
             payment.steps_asked += 1
+            payment.repeats = 0
             self._ask(event.payment_id, payment, step)
+        elif event.type in _NOT_CARRIED_OUT and payment.steps_asked and payment.repeats < REPEATS_MAX:
+            payment.repeats += 1
+            self._ask(event.payment_id, payment, payment.planned.then[payment.steps_asked - 1])
         self._finished += payment.finished - was_finished
 
     @staticmethod
@@ -202,6 +210,7 @@ class Upstream:
 
     def _ask(self, identity: str, payment: _Payment, step: Step) -> None:
         planned = payment.planned
+        number = f"{payment.steps_asked}" + (f".{payment.repeats}" if payment.repeats else "")
         command = PaymentCommand(
             tenant=planned.tenant,
             payment_id=identity,
@@ -211,8 +220,8 @@ class Upstream:
             attribution=Attribution(
                 actor_kind="upstream",
                 actor_id=_UPSTREAM,
-                request_id=f"req_{planned.intent_key}_{payment.steps_asked}",
-                idempotency_key=f"{planned.intent_key}/{payment.steps_asked}",
+                request_id=f"req_{planned.intent_key}_{number}",
+                idempotency_key=f"{planned.intent_key}/{number}",
             ),
         )
         self._produce(catalogue.PAYMENTS_INPUTS.name, f"{planned.tenant}/{identity}", codec.encode(command))

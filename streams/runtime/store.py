@@ -43,6 +43,9 @@ LOG_BYTES_MAX = 1024 * 1024
 # Damaged stores that are kept for examination; older ones are removed.
 DAMAGED_KEPT_MAX = 2
 
+# How RocksDB says that another process, or this one, has the store open. The word alone could be of the path.
+_LOCKED = ("While lock file", "lock hold by current process")
+
 _decoder = msgspec.msgpack.Decoder(Marker)
 
 
@@ -125,7 +128,7 @@ class RocksStore:
     def _mapped(self, error: Exception) -> StreamsError:
         """RocksDB tells its errors as text; this is the only place that reads it."""
         text = str(error)
-        if "lock" in text.lower() and ("LOCK" in text or "IO error" in text):
+        if any(words in text for words in _LOCKED):
             return StoreBusy(
                 f"store {self._path} is open in another process: {text}; stop that process, or give each worker its "
                 "own instance name"

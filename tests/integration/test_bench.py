@@ -11,7 +11,8 @@ from tests.bench import payments
 from tests.bench.figures import save
 from tests.bench.ground import Ground
 
-pytestmark = [pytest.mark.integration]
+# Some 10 s; the time-out only ends what hangs, however busy the machine.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 TINY = payments.Sizes(payments=100, rounds=1, ways=("at once",), warmed=False)
 

@@ -39,6 +39,8 @@ class Evidence(msgspec.Struct):
     regressions: list[str]
     counts: Counter[str]
     machines: list[Any]
+    # Whether everything was read to its end, and time has passed every cut-off.
+    drained: bool
 
 
 def _expect(condition: object, message: str) -> None:
@@ -62,6 +64,7 @@ def gather(
     recorder: Recorder,
     regressions: list[str],
     machines: list[Any],
+    drained: bool,
 ) -> Evidence:
     """Recompute everything from the inputs, and decode what was said."""
     return Evidence(
@@ -75,6 +78,7 @@ def gather(
         regressions=regressions,
         counts=Counter(),
         machines=machines,
+        drained=drained,
     )
 
 
@@ -245,6 +249,9 @@ def charges(evidence: Evidence) -> None:
             taken[request.payment_id].add(request.object_id)
     for payment_id, charged in taken.items():
         _expect(len(charged) <= 1, f"providers charged {payment_id} {len(charged)} times: {sorted(charged)}")
+        if evidence.drained:
+            known = {charge.id for charge in standing[payment_id].values() if charge.outcome == "captured"}
+            _expect(charged == known, f"providers charged {sorted(charged)}, the events know {sorted(known)}")
 
 
 def windows(evidence: Evidence) -> None:
@@ -274,6 +281,13 @@ def windows(evidence: Evidence) -> None:
         if isinstance(message := _message(record.value), Movement)
     }
     _expect(held == settled, f"{len(held)} movements in windows, {len(settled)} were read")
+    if evidence.drained:
+        moved = {movement.movement_id: movement.amount_minor for movement in _movements(evidence.broker)}
+        _expect(held == moved.keys(), f"{len(held)} movements in windows, {len(moved)} were made")
+        _expect(
+            added.keys() == closed.keys(), f"{len(added.keys() - closed.keys())} windows are open after their cut-off"
+        )
+        _expect(sum(closed.values()) == sum(moved.values()), "closed windows do not add up to what moved")
 
 
 def _message(value: bytes | None) -> Any:

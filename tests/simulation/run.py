@@ -15,11 +15,19 @@ import msgspec
 from schemas import catalogue
 from tests.history import Recorder
 from tests.simulation import checks
-from tests.simulation.broker import Broker
+from tests.simulation.broker import SLOW_MARKER_MS_MAX, Broker
 from tests.simulation.checks import Violation
-from tests.simulation.cluster import APPLICATION, REPLY_PARTITIONS, SPECS, Cluster, Engine
+from tests.simulation.cluster import (
+    APPLICATION,
+    CALL_TIMEOUT_MS,
+    REPLY_PARTITIONS,
+    SPECS,
+    TRANSACTION_TIMEOUT_MS,
+    Cluster,
+    Engine,
+)
 from tests.simulation.nemesis import Nemesis, fault_points, profile_of
-from tests.simulation.network import Network
+from tests.simulation.network import LATE_MS_MAX, Network
 from tests.simulation.provider import Gateway
 from tests.simulation.scheduler import Stuck, World
 from tests.simulation.traffic import Traffic
@@ -29,8 +37,8 @@ Mode = Literal["safety", "liveness", "both"]
 # How long things go wrong, and how long everything may take to drain once nothing does.
 TROUBLE_MS = (8_000, 14_000, 20_000)
 DRAIN_MS = 60_000
-# With nobody alive, open transactions time out and their markers are written within this time.
-SETTLE_MS = 12_000
+# With nobody alive: the latest request arrives, the transaction that it may begin times out, markers are written.
+SETTLE_MS = CALL_TIMEOUT_MS + LATE_MS_MAX + TRANSACTION_TIMEOUT_MS + 2 * SLOW_MARKER_MS_MAX + 1_000
 
 PAYMENTS_MAX = 14
 CONFIGURED_MS = 20
@@ -159,6 +167,7 @@ class Run:
             recorder=self.recorder,
             regressions=self.regressions,
             machines=machines,
+            drained=self.mode == "liveness",
         )
         return checks.run_all(evidence)
 

@@ -196,7 +196,7 @@ def history(payments: int = 40, *, days: int = 3, seed: int = 5) -> World:
             if number % 4 == 1:
                 world.create(key, description="socks")  # replayed
             if number % 5 == 2:
-                world.command("refund", f"again-{key}", of=f"{key}-nobody")
+                world.command("refund", f"again-{key}", of=f"{key}-nobody", reply=number % 2 == 0)
         world.put(INPUTS, day % PARTITIONS, b"not avro", None)
         world.put(SETTLEMENT, day % PARTITIONS, b"not avro either", None)
         world.work()
