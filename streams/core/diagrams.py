@@ -86,7 +86,9 @@ def dispute_table() -> str:
     for row in disputes.ROWS:
         targets = "any" if row.targets == disputes.ALL else ", ".join(row.targets)
         lines.append(f"| {', '.join(row.sources) or 'none'} | {targets} | `{row.event}` |")
-    lines.append(f"| any | everything else | `{disputes.CONFLICT}`: recorded for a person to look at; the status stays |")
+    lines.append(
+        f"| any | everything else | `{disputes.CONFLICT}`: recorded for a person to look at; the status stays |"
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -153,6 +153,7 @@ class _Flow:
             message = f"P6: {window.window_id} is not for {movement.movement_id}"
             raise InvariantBroken(message)
         window = _with(window, movement)
+        before_minor = self.state.net_minor - self.state.closed_net_minor
         self.state = replace(self.state, net_minor=self.state.net_minor + movement.amount_minor)
         self._record(
             "settlement_window.movement_added",
@@ -161,9 +162,17 @@ class _Flow:
             movement=movement,
             missed_window_id=missed,
         )
+        after_minor = self.state.net_minor - self.state.closed_net_minor
+        self._tell_of_overdraft(window, before_minor, after_minor, movement.attribution)
         self.decision.writes.append((self._window_key(window), encode(window)))
         self.decision.writes.append((seen_key, b"\x01"))
         self.save()
+
+    def _tell_of_overdraft(self, window: Window, before_minor: int, after_minor: int, attribution: Attribution) -> None:
+        """Say when what a tenant has earned here and was not settled falls below zero, and when it no longer is."""
+        if (before_minor < 0) != (after_minor < 0):
+            event_type = "balance.overdrawn" if after_minor < 0 else "balance.restored"
+            self._record(event_type, window, attribution=attribution)
 
     def close(self, window_key: bytes, closed_ms: int) -> None:
         """Close a window for good and post what it comes to."""
@@ -176,6 +185,9 @@ class _Flow:
             message = f"P6: {window.window_id} was to close twice"
             raise InvariantBroken(message)
         net_minor = totals(window).net_minor
+        before_minor = self.state.net_minor - self.state.closed_net_minor
+        # Before the window closes: nothing may follow that.
+        self._tell_of_overdraft(window, before_minor, before_minor - net_minor, _SYSTEM)
         self.state = replace(
             self.state,
             closed_until_ms=max(self.state.closed_until_ms, window.closes_ms),

@@ -240,6 +240,22 @@ class Lives(RuleBasedStateMachine):
             )
             assert flow.net_minor == amount_minor == closed.get(provider, 0) + open_minor
 
+    @invariant()
+    def no_balance_is_negative_without_a_word(self):
+        """What a tenant earned at a provider and was not settled is below zero only after balance.overdrawn, until it is restored or settled."""
+        overdrawn: dict[str, bool] = {}
+        balance: dict[str, int] = {}
+        for event in self.settlement.events:
+            provider = event.provider
+            if event.type == "settlement_window.movement_added":
+                balance[provider] = balance.get(provider, 0) + event.movement.amount_minor
+            elif event.type == "settlement_window.closed":
+                balance[provider] = balance.get(provider, 0) - event.totals.net_minor
+            elif event.type.startswith("balance."):
+                overdrawn[provider] = event.type == "balance.overdrawn"
+        for provider, minor in balance.items():
+            assert minor >= 0 or overdrawn.get(provider), provider
+
     def teardown(self):
         """P4: folding the inputs again gives the same decisions and the same state, byte for byte."""
         again = World(configured=False)

@@ -76,7 +76,9 @@ def test_a_negative_net_is_legal_and_a_zero_net_posts_nothing():
     """More refunded than captured: the tenant owes, the same accounts the other way; nothing left: no postings."""
     world = _world()
     world.put(_movement("a", -300, kind="refund"))
-    closed = world.tick(MIDNIGHT + DAY_MS).events[0]
+    assert world.events[-1].type == "balance.overdrawn"
+    restored, closed = world.tick(MIDNIGHT + DAY_MS).events
+    assert restored.type == "balance.restored"
     assert [leg.amount_minor for leg in closed.postings] == [-300, 300]
     world.put(_movement("b", 300, at=MIDNIGHT + DAY_MS))
     world.put(_movement("c", -300, at=MIDNIGHT + DAY_MS, kind="refund"))
