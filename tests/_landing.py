@@ -22,8 +22,10 @@ from infra.kafka import _ports
 from schemas import catalogue, clients, codec
 from schemas.records import (
     Attribution,
+    BalanceTransaction,
     ChargeObject,
     ClockTick,
+    DisputeObject,
     Movement,
     PaymentCommand,
     PaymentEvent,
@@ -316,6 +318,16 @@ class _Payment:
             status="pending",
             provider=self.provider,
         )
+        dispute = DisputeObject(
+            id=f"dp_{self.number}",
+            charge=charge.id,
+            amount_minor=self.amount,
+            currency=self.currency,
+            status="warning_needs_response",
+            provider=self.provider,
+        )
+        net = -sum(amount for account, amount in legs if account.startswith("tenant_payable"))
+        fee = 30 if net > 0 else 0
         event = PaymentEvent(
             event_id=f"evt_{self.number}_{self.sequence}",
             type=kind,
@@ -344,6 +356,21 @@ class _Payment:
             postings=tuple(
                 Posting(account=account, amount_minor=amount, currency=self.currency) for account, amount in legs
             ),
+            dispute=dispute if received and self.number % 5 == 0 else None,
+            balance_transactions=(
+                BalanceTransaction(
+                    id=f"txn_{self.number}_{self.sequence}",
+                    type="charge" if fee else "refund",
+                    gross_minor=net + fee,
+                    fee_minor=fee,
+                    net_minor=net,
+                    currency=self.currency,
+                    source=charge.id if fee else refund.id,
+                    available_on_ms=NOW_MS,
+                ),
+            )
+            if net
+            else (),
             attribution=self.who,
             cause_topic="payments.inputs",
             cause_offset=self.number,

@@ -145,6 +145,7 @@ def check(broker, url):
         assert verify.compare(broker.bootstrap, client) == []
         assert client.rows("SELECT * FROM proof_landed WHERE NOT holds") == []
         assert client.rows("SELECT * FROM proof_balanced") == []
+        assert client.rows("SELECT * FROM proof_balances") == []
         assert client.rows("SELECT * FROM proof_settled WHERE NOT holds") == []
         assert client.value("SELECT count() FROM proof_settled") == 6
         # Every topic has all its partitions in the proof, but for those that nothing was keyed to.
@@ -413,6 +414,9 @@ DAMAGES = {
     "a whole ledger entry doubled": "INSERT INTO ledger_entries SELECT * FROM ledger_entries WHERE event_id = '{event}'",
     "a ledger entry taken away": "ALTER TABLE ledger_entries DELETE WHERE event_id = '{event}' AND _ordinal = 0",
     "a ledger entry changed": "ALTER TABLE ledger_entries UPDATE amount_minor = amount_minor + 1 WHERE event_id = '{event}' AND _ordinal = 0",
+    "a balance transaction doubled": "INSERT INTO balance_transactions SELECT * FROM balance_transactions WHERE event_id = '{event}'",
+    "a balance transaction taken away": "ALTER TABLE balance_transactions DELETE WHERE event_id = '{event}'",
+    "a balance transaction changed": "ALTER TABLE balance_transactions UPDATE net_minor = net_minor + 1 WHERE event_id = '{event}'",
     "a movement doubled": "INSERT INTO settlement_events SELECT * FROM settlement_events WHERE movement_id != '' LIMIT 1",
     "a command taken away": "ALTER TABLE payment_inputs DELETE WHERE payment_id = '{payment}' AND record = 'PaymentCommand'",
     "a rejection taken away": "ALTER TABLE rejections DELETE WHERE (_partition, _offset) IN (SELECT _partition, _offset FROM rejections LIMIT 1)",
@@ -421,7 +425,13 @@ DAMAGES = {
     "(SELECT _topic, _partition, min(from_offset) FROM landed_ranges WHERE _topic = 'payments.events' GROUP BY _topic, _partition HAVING count() > 1)",
     "a payment's amount changed": "ALTER TABLE payment_events UPDATE amount_received_minor = 7 WHERE event_id = '{event}'",
 }
-SEEN_BY = {"a ledger entry changed": "proof_balanced", "a payment's amount changed": "proof_settled"}
+SEEN_BY = {
+    "a ledger entry changed": "proof_balanced",
+    "a balance transaction doubled": "proof_balances",
+    "a balance transaction taken away": "proof_balances",
+    "a balance transaction changed": "proof_balances",
+    "a payment's amount changed": "proof_settled",
+}
 
 
 def test_the_proofs_and_the_comparison_see_every_damage(broker, url):
@@ -437,6 +447,7 @@ def test_the_proofs_and_the_comparison_see_every_damage(broker, url):
         tables = (
             "payment_events",
             "ledger_entries",
+            "balance_transactions",
             "settlement_events",
             "payment_inputs",
             "rejections",
