@@ -20,6 +20,9 @@ INTENTS_KEPT_MS = 30 * _DAY_MS
 RECORD_BYTES_MAX = 1_000_000
 """Largest value that any of ours may produce: below the broker's default of 1,048,588 with room for key and headers."""
 
+BATCH_BYTES_MAX = 1_048_588
+"""What a topic takes at once, Kafka's default: set on each, since a broker that takes more would let in what a rejection can't hold whole."""
+
 REJECTION_BYTES_MAX = 2_200_000
 """A rejection holds the refused record whole, key and headers too, so its topic takes twice the broker's default."""
 
@@ -53,9 +56,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "CreateTime",
             "compression.type": "producer",
+            "max.message.bytes": str(max(self.record_bytes_max, BATCH_BYTES_MAX)),
         }
-        if self.record_bytes_max > RECORD_BYTES_MAX:
-            shared["max.message.bytes"] = str(self.record_bytes_max)
         if self.cleanup == "compact":
             return {**shared, "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(64 * 1024 * 1024)}
         return {**shared, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}

@@ -55,7 +55,7 @@ _REACH_TIMEOUT_S = 10.0
 @click.option(
     "--scratch",
     type=click.Path(file_okay=False, exists=True, writable=True, path_type=Path),
-    help="Where folded state lies meanwhile (1 to 2 GB for a million payments); default: the system's temporary directory.",
+    help="Where folded state lies meanwhile (some gigabytes for a million payments); default: the system's temporary directory.",
 )
 @click.option("--show", type=click.IntRange(1, 20), default=1, show_default=True, help="Differences shown a partition.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+OFFSETS_RETENTION_MINUTES = 2_147_483_647  # for ever: the most that Kafka takes
 INTERNAL_PARTITIONS = 8  # of the offsets and transaction topics: enough for one machine, and quick to create
 LOG_FILE_MB = 10
 LOG_FILES = 5
@@ -45,6 +46,8 @@ def server_properties(
         "auto.create.topics.enable": "false",
         "default.replication.factor": replicas,
         "min.insync.replicas": min_isr,
+        # A stack that rests for longer than the default of a week must still know where it was.
+        "offsets.retention.minutes": OFFSETS_RETENTION_MINUTES,
         "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": INTERNAL_PARTITIONS,
         "transaction.state.log.replication.factor": replicas,

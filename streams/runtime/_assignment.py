@@ -45,6 +45,12 @@ POSTPONED_MAX = 50
 POSTPONED_WAIT_MS = 50
 
 
+FORGOTTEN = (
+    "there is state, but Kafka has no offset of group {group} for it any more, so beginning anew would do everything twice; "
+    "set the group's offsets to where the last committed output's input ends, then restart"
+)
+
+
 class Partition:
     """One partition number of all the task's sources, which share a store."""
 
@@ -245,7 +251,21 @@ class Assignment:
                 cache_bytes_max=self._config.cache_bytes_max,
                 value_bytes_max=self._config.output_bytes_max,
             )
+            if self._forgotten(part):
+                self.stop(part.number, FORGOTTEN.format(group=self._config.group))
         self.fetch_running()
+
+    @staticmethod
+    def _forgotten(part: Partition) -> bool:
+        """
+        Whether there is state, but no offset that goes with it.
+
+        Both are committed together, so Kafka must have dropped the offsets (`offsets.retention.minutes` of a group without
+        members, or a deletion by hand). Beginning anew would do everything a second time.
+        """
+        if part.store is None or any(position != BEGINNING for position in part.positions.values()):
+            return False
+        return next(part.store.range(b""), None) is not None
 
     def fetch_running(self) -> None:
         """Fetch exactly the running partitions, each from its next offset."""

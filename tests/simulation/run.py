@@ -181,7 +181,12 @@ class Run:
             raise Violation(f"liveness: the last windows did not close: {self._remains()}")
 
     def _drained(self) -> bool:
-        return self.gateway.idle() and not self.broker.transactions.dangling and not self._behind()
+        return (
+            not self.traffic.due
+            and self.gateway.idle()
+            and not self.broker.transactions.dangling
+            and not self._behind()
+        )
 
     def _behind(self) -> dict[str, int]:
         behind = {}

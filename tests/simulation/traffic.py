@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from schemas import catalogue, codec
@@ -38,10 +40,20 @@ class Traffic:
         self._commands: list[PaymentCommand] = []
         self._intents: list[PaymentIntent] = []
         self._pairs = 0
+        # What is still to be sent.
+        self.due = 0
         random = world.random
         for number in range(payments):
-            world.at(FIRST_MS + random.randrange(until_ms), lambda number=number: self._begin(number))  # type: ignore[misc]
+            self._later(FIRST_MS + random.randrange(until_ms), lambda number=number: self._begin(number))  # type: ignore[misc]
         world.after(TICK_MS, self._tick)
+
+    def _later(self, delay_ms: int, send: Callable[[], None]) -> None:
+        def act() -> None:
+            self.due -= 1
+            send()
+
+        self.due += 1
+        self.world.after(delay_ms, act)
 
     def configure(self) -> None:
         """Tenants and routing, on every partition that needs them, before anything else."""
@@ -64,7 +76,10 @@ class Traffic:
     def _send(self, topic: str, key: str, message: Message | bytes, *, partition: int | None = None) -> None:
         if self.broker.down():
             # The sender of whatever it is tries again, in the same order as everybody else.
-            self.world.at(self.broker.down_until_ms, lambda: self._send(topic, key, message, partition=partition))
+            self._later(
+                self.broker.down_until_ms - self.world.now_ms,
+                lambda: self._send(topic, key, message, partition=partition),
+            )
             return
         value = message if isinstance(message, bytes) else codec.encode(message)
         entry = self.broker.append(topic, key.encode(), value, partition=partition)
@@ -107,9 +122,9 @@ class Traffic:
             self._command(command)
         self._known.append((tenant, ids.payment_id(tenant, key)))
         for _ in range(random.choice((0, 1, 1, 2, 3))):
-            self.world.after(random.randrange(8_000), self._follow)
+            self._later(random.randrange(8_000), self._follow)
         if random.random() < 0.1:
-            self.world.after(random.randrange(500), lambda: self._nonsense(number))
+            self._later(random.randrange(500), lambda: self._nonsense(number))
 
     def _follow(self) -> None:
         """Something else happens to some payment, or is asked for again."""

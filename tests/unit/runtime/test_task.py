@@ -290,6 +290,7 @@ class TestRebalance:
         log = Log()
         log.append("state", *[(b"k%d" % number, b"1") for number in range(12_000)])
         log.append("in", (b"k1", b"1"))
+        log.offsets["in", 0] = 0
         bench = Bench(log).steps(2)
         assert bench.consumer.positions == {}
         assert bench.task.status().state == "restoring"
@@ -341,6 +342,7 @@ class TestRebalance:
         log.append("state", (b"k", b"1"))
         late = log.entries["state", 0][0]
         late.state = "open"
+        log.offsets["in", 0] = 0
         bench = Bench(log).steps(4)
         assert bench.task.status().partitions[0].phase == "restoring"
         late.state = "committed"
@@ -403,6 +405,16 @@ class TestStore:
         second = self.again(self.run(b"1", b"2"))
         assert second.task.counters.restored_records == 0
         assert second.state() == {b"k": b"2"}
+
+    def test_offsets_that_kafka_forgot_stop_the_partition(self):
+        """State without a committed offset is never taken for a beginning: nothing is done twice."""
+        bench = self.run(b"1", b"2")
+        bench.log.offsets.clear()
+        second = self.again(bench)
+        (part,) = second.task.status().partitions
+        assert part.phase == "stopped"
+        assert "group test-count" in part.stopped_reason
+        assert second.out() == [b"1", b"2"]
 
     def test_a_crash_after_the_commit_reads_the_tail_again(self):
         """The store never runs ahead, and what it missed comes from the changelog."""
