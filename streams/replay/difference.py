@@ -10,7 +10,16 @@ import msgspec
 from schemas import codec
 from schemas.errors import DecodingError
 from streams.core import state
-from streams.core.keys import CLOCK, EXPIRY_PREFIX, HEALTH, OPEN_PREFIX, SEEN_PREFIX, TENANT_PREFIX
+from streams.core.keys import (
+    CLOCK,
+    DUE_PREFIX,
+    EXPIRY_PREFIX,
+    HEALTH,
+    NOTICE_PREFIX,
+    OPEN_PREFIX,
+    SEEN_PREFIX,
+    TENANT_PREFIX,
+)
 
 Kind = Literal["missing", "unexpected", "doubled", "changed", "reordered", "unreadable", "stopped", "state", "digest"]
 """
@@ -35,7 +44,7 @@ _STATE_KINDS: tuple[tuple[bytes, type[msgspec.Struct]], ...] = (
     (b"w/", state.Window),
 )
 """For names of fields only: state of any other key is shown as the msgpack that it is."""
-_MARKS = (EXPIRY_PREFIX, OPEN_PREFIX, SEEN_PREFIX)
+_MARKS = (DUE_PREFIX, NOTICE_PREFIX, EXPIRY_PREFIX, OPEN_PREFIX, SEEN_PREFIX)
 
 
 class Place(msgspec.Struct, frozen=True):
