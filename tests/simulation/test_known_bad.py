@@ -23,7 +23,8 @@ SEEN_BY = {
     "no fencing": {"outputs", "offsets", "state"},
     "offsets outside the transaction": {"outputs", "offsets", "state"},
     "changelog outside the transaction": {"outputs", "state"},
-    "producer reused after an indefinite answer": {"outputs", "state", "offsets", "history"},
+    # Liveness: the runtime's own guard stops it where the group's offsets were lost with the answer.
+    "producer reused after an indefinite answer": {"outputs", "state", "offsets", "history", "liveness"},
     "reads uncommitted": {"outputs", "history", "state"},
     "offsets that are not stable": {"outputs", "state", "offsets"},
     "restore to the last stable offset": {"outputs", "state"},
