@@ -233,8 +233,11 @@ def _movements(broker: Broker) -> list[Movement]:
 def charges(evidence: Evidence) -> None:
     """P3: at most one attempt of a payment ends captured: in the events, and in the providers' own books."""
     standing: dict[str, dict[str, Any]] = defaultdict(dict)
+    ever: dict[str, set[str]] = defaultdict(set)
     for event in evidence.events:
         if event.charge is not None:
+            if event.charge.outcome == "captured":
+                ever[event.payment_id].add(event.charge.id)
             standing[event.payment_id][event.charge.id] = event.charge
     for payment_id, attempts in standing.items():
         captured = [
@@ -250,7 +253,8 @@ def charges(evidence: Evidence) -> None:
     for payment_id, charged in taken.items():
         _expect(len(charged) <= 1, f"providers charged {payment_id} {len(charged)} times: {sorted(charged)}")
         if evidence.drained:
-            known = {charge.id for charge in standing[payment_id].values() if charge.outcome == "captured"}
+            # Also what was taken after the attempt was given up, and went back since.
+            known = ever[payment_id]
             _expect(charged == known, f"providers charged {sorted(charged)}, the events know {sorted(known)}")
 
 
