@@ -255,8 +255,7 @@ class Assignment:
                 self.stop(part.number, FORGOTTEN.format(group=self._config.group))
         self.fetch_running()
 
-    @staticmethod
-    def _forgotten(part: Partition) -> bool:
+    def _forgotten(self, part: Partition) -> bool:
         """
         Whether there is state, but no offset that goes with it.
 
@@ -265,7 +264,14 @@ class Assignment:
         """
         if part.store is None or any(position != BEGINNING for position in part.positions.values()):
             return False
-        return next(part.store.range(b""), None) is not None
+        if next(part.store.range(b""), None) is None:
+            return False
+        # Or we were replaced while we restored, and the state is our successor's: then there is an offset by now.
+        asked = [(topic, part.number) for topic in sorted(part.topics)]
+        answers = self._consumer.committed(asked, timeout_ms=RESOLVE_TIMEOUT_MS)
+        if len(answers) < len(asked) or any(offset is not None for offset in answers.values()):
+            raise Abortable(f"partition {part.number}: its offsets changed while it was restored")
+        return True
 
     def fetch_running(self) -> None:
         """Fetch exactly the running partitions, each from its next offset."""

@@ -50,7 +50,7 @@ class KafkaLog:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._admin = AdminClient(client_config(bootstrap))
+        self._admin = AdminClient(client_config(bootstrap, {"log_level": 0}))
         self._partitions: dict[str, list[int]] = {}
 
     def partitions(self, topic: str) -> list[int]:

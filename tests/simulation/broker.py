@@ -38,7 +38,7 @@ class Broker:
         self.slow_marker_share, self.slow_marker_topic = slow_marker_share, slow_marker_topic
         # Checks and recorders that want to know.
         self.on_offset: list[Callable[[str, TopicPartition, int | None, int], None]] = []
-        self.on_decided: list[Callable[[str, int, bool], None]] = []
+        self.on_began: list[Callable[[str], None]] = []
         self._tick()
 
     def create(self, name: str, partitions: int, *, compacted: bool = False) -> None:
@@ -132,10 +132,10 @@ class Broker:
 
     # Observers
 
-    def decided(self, name: str, pid: int, *, commit: bool) -> None:
-        """A transaction's outcome is durable."""
-        for call in self.on_decided:
-            call(name, pid, commit)
+    def began(self, name: str) -> None:
+        """A transactional id has a new transaction."""
+        for call in self.on_began:
+            call(name)
 
     def offset_committed(self, group: str, pair: TopicPartition, before: int | None, after: int) -> None:
         """A group's offset changes."""

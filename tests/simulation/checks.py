@@ -233,12 +233,12 @@ def _movements(broker: Broker) -> list[Movement]:
 def charges(evidence: Evidence) -> None:
     """P3: at most one attempt of a payment ends captured: in the events, and in the providers' own books."""
     standing: dict[str, dict[str, Any]] = defaultdict(dict)
-    told: dict[str, set[str]] = defaultdict(set)
+    ever: dict[str, set[str]] = defaultdict(set)
     for event in evidence.events:
         if event.charge is not None:
-            standing[event.payment_id][event.charge.id] = event.charge
             if event.charge.outcome == "captured":
-                told[event.payment_id].add(event.charge.id)  # though it may have gone straight back since
+                ever[event.payment_id].add(event.charge.id)
+            standing[event.payment_id][event.charge.id] = event.charge
     for payment_id, attempts in standing.items():
         captured = [
             charge.id for charge in attempts.values() if charge.outcome == "captured" and charge.status == "succeeded"
@@ -253,7 +253,8 @@ def charges(evidence: Evidence) -> None:
     for payment_id, charged in taken.items():
         _expect(len(charged) <= 1, f"providers charged {payment_id} {len(charged)} times: {sorted(charged)}")
         if evidence.drained:
-            known = told[payment_id]
+            # Also what was taken after the attempt was given up, and went back since.
+            known = ever[payment_id]
             _expect(charged == known, f"providers charged {sorted(charged)}, the events know {sorted(known)}")
 
 

@@ -20,6 +20,7 @@ TRAVEL_MS_MAX = 3
 # A request that was given up arrives up to this much later.
 LATE_MS_MAX = 9_000
 SOON_MS_MAX = 250
+SHORTLY_MS_MAX = 15
 
 # A call is repeated after this, and then after twice as long, up to a bound.
 RETRY_MS = 3
@@ -65,8 +66,20 @@ class Network:
     def __init__(self, world: World, broker: Broker, profile: Profile) -> None:
         self.world, self.broker, self.profile = world, broker, profile
         self.healed = False
+        # Requests on their way that wait for the next transaction of their transactional id.
+        self._held: dict[str, list[Callable[[], None]]] = {}
+        broker.on_began.append(self._release)
 
-    def call(self, process: Process, doing: str, act: Callable[[], T], *, timeout_ms: int, coordinator: bool) -> T:
+    def call(
+        self,
+        process: Process,
+        doing: str,
+        act: Callable[[], T],
+        *,
+        timeout_ms: int,
+        coordinator: bool,
+        transactional_id: str = "",
+    ) -> T:
         """
         One request that the client repeats by itself while it is told to.
 
@@ -82,7 +95,7 @@ class Network:
             raise Retriable(f"{doing}: NOT_COORDINATOR")
         if trouble in ("request lost", "request late"):
             if trouble == "request late":
-                self._later(doing, act, world.now_ms + self._lateness_ms(timeout_ms))
+                self._late(doing, act, timeout_ms, transactional_id)
             world.sleep(timeout_ms)
             raise Indefinite(f"{doing}: no answer in {timeout_ms} ms")
         travel_ms = random.randrange(timeout_ms) if trouble == "slow" else 1 + random.randrange(TRAVEL_MS_MAX)
@@ -133,12 +146,21 @@ class Network:
         if not process.alive:
             raise Crash
 
-    def _lateness_ms(self, timeout_ms: int) -> int:
-        """Often just when the client has given up and begun anew, which is when it hurts most."""
+    def _late(self, doing: str, act: Callable[[], T], timeout_ms: int, transactional_id: str) -> None:
+        """Arrive at some time; often just when the client has given up and begun anew, which is when it hurts most."""
         random = self.world.random
-        if random.random() < 0.5:
-            return timeout_ms + random.randrange(SOON_MS_MAX)
-        return random.randrange(timeout_ms + LATE_MS_MAX)
+        arrive = self._arrival(doing, act)
+        if transactional_id and random.random() < 0.5:
+            self._held.setdefault(transactional_id, []).append(arrive)
+        elif random.random() < 0.5:
+            self.world.after(timeout_ms + random.randrange(SOON_MS_MAX), arrive)
+        else:
+            self.world.after(random.randrange(timeout_ms + LATE_MS_MAX), arrive)
+
+    def _release(self, transactional_id: str) -> None:
+        """The next transaction has begun: what was held back is there within moments."""
+        for arrive in self._held.pop(transactional_id, ()):
+            self.world.after(1 + self.world.random.randrange(SHORTLY_MS_MAX), arrive)
 
     def reached(self, process: Process, *, coordinator: bool) -> bool:
         """Whether requests of this process are answered now."""
@@ -155,6 +177,9 @@ class Network:
         return trouble
 
     def _later(self, doing: str, act: Callable[[], T], time_ms: int) -> None:
+        self.world.at(time_ms, self._arrival(doing, act))
+
+    def _arrival(self, doing: str, act: Callable[[], T]) -> Callable[[], None]:
         """A request that nobody waits for any more arrives."""
 
         def arrive() -> None:
@@ -167,4 +192,4 @@ class Network:
             else:
                 self.world.note(f"late {doing}: done")
 
-        self.world.at(time_ms, arrive)
+        return arrive

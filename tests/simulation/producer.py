@@ -45,7 +45,14 @@ class SimProducer:
         self._process.on_death.append(self._die)
 
     def _call(self, doing: str, act: Callable[[], None], *, timeout_ms: int) -> None:
-        self._network.call(self._process, f"{doing} as {self.name}", act, timeout_ms=timeout_ms, coordinator=True)
+        self._network.call(
+            self._process,
+            f"{doing} as {self.name}",
+            act,
+            timeout_ms=timeout_ms,
+            coordinator=True,
+            transactional_id=self.transactional_id,
+        )
 
     @property
     def transaction(self) -> str:

@@ -80,6 +80,7 @@ class TransactionCoordinator:
             known.number += 1
             known.participants = {}
             known.started_ms = self._world.now_ms
+            self._broker.began(name)
         known.participants.update(dict.fromkeys(participants))
 
     def verify(self, name: str, pid: int, epoch: int, participant: Participant) -> None:
@@ -116,7 +117,6 @@ class TransactionCoordinator:
         wanted = "commit" if commit else "abort"
         known.state = f"prepare-{wanted}"
         self._world.note(f"{name}/{known.epoch} prepares to {wanted}")
-        self._broker.decided(name, known.pid, commit=commit)
         known.waiting_markers = len(known.participants)
         for participant in known.participants:
             self._world.after(
