@@ -41,7 +41,8 @@ class Checker:
         yield self._nothing("no outcome is unknown any more", "SELECT payment_id FROM payments WHERE outcome_unknown")
         yield self._nothing("no unbalanced event", "SELECT event_id, currency, sum_minor FROM proof_balanced")
         yield self._nothing(
-            "balance transactions say what the ledger says", "SELECT event_id, net_minor, ledger_minor FROM proof_balances"
+            "balance transactions say what the ledger says",
+            "SELECT event_id, net_minor, ledger_minor FROM proof_balances",
         )
         yield from self._settled()
         yield self._nothing(
