@@ -1,7 +1,7 @@
 """What a field may hold: the same checks at every door, each refusal typed and naming its field.
 
 Card numbers: 13 to 19 digits, also parted by blanks, dots or dashes, that pass Luhn's check and start as the cards of
-payment networks do (not 0, 1 or 7, which is how times and phone numbers start). A run of digits inside a longer
+payment networks do (not 0, 1 or 7, which is how times and phone numbers start, nor the 20 of a date). A run of digits inside a longer
 hexadecimal word or a UUID is an id.
 """
 
@@ -56,6 +56,7 @@ _DIGITS = re.compile(r"[0-9](?:[ .-]?[0-9]){12,}")
 _GROUP = re.compile(r"[0-9]+")
 _CARD_DIGITS = range(13, 20)
 _NOT_OF_A_NETWORK = "017"
+_NETWORKS_WITH_2 = range(2200, 2721)  # Mir from 2200, Mastercard from 2221; nothing below, so that 20260131... is a date
 
 _OUTCOMES: dict[str, frozenset[str]] = {
     "authorize": frozenset(
@@ -86,7 +87,11 @@ def _luhn(digits: str) -> bool:
 
 
 def _is_card(digits: str) -> bool:
-    return len(digits) in _CARD_DIGITS and digits[0] not in _NOT_OF_A_NETWORK and _luhn(digits)
+    if len(digits) not in _CARD_DIGITS or digits[0] in _NOT_OF_A_NETWORK:
+        return False
+    if digits[0] == "2" and int(digits[:4]) not in _NETWORKS_WITH_2:
+        return False
+    return _luhn(digits)
 
 
 def _word_around(text: str, start: int, end: int) -> str:

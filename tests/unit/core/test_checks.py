@@ -42,6 +42,8 @@ COMMAND = PaymentCommand(
         "378282246310005",
         "6011111111111117",
         "4222222222222",
+        "2223003122003222",  # Mastercard's newer range
+        "2200000000000004",  # Mir
         f"a-{CARD}-b\n5",
     ],
 )
@@ -60,6 +62,7 @@ def test_card_numbers_are_found(text):
         "4bf92f3577b34da6a3ce929d0e0e4736",
         "4242424242424242abcdef00",  # digits within a hexadecimal id
         "42424242-4242-4242-8888-4242424242ab",
+        "order-20261126-00005",  # a date and a number that happen to pass Luhn
         "pm_card_visa",
         "+49 30 1234567",
         "",
