@@ -56,7 +56,8 @@ _DIGITS = re.compile(r"[0-9](?:[ .-]?[0-9]){12,}")
 _GROUP = re.compile(r"[0-9]+")
 _CARD_DIGITS = range(13, 20)
 _NOT_OF_A_NETWORK = "017"
-_NETWORKS_WITH_2 = range(2200, 2721)  # Mir from 2200, Mastercard from 2221; nothing below, so that 20260131... is a date
+# Mir from 2200, Mastercard from 2221; nothing below, so that 20260131... is a date.
+_NETWORKS_WITH_2 = range(2200, 2721)
 
 _OUTCOMES: dict[str, frozenset[str]] = {
     "authorize": frozenset(
