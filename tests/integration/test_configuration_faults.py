@@ -143,6 +143,7 @@ def test_inputs_that_are_not_kept_for_ever_are_pointed_out(house):
         assert "note: payments.inputs keeps 7 days" in step.text()
 
 
+@pytest.mark.slow
 def test_missing_topics_are_named(broker, house):
     """Worker and gateway refuse, and say which topics to make; landing waits for them, and says so."""
     topic = PAYMENTS_EVENTS.name

@@ -212,6 +212,7 @@ class TestDamage:
 class TestDisk:
     """A store that can't be written ends the worker, which has committed nothing that the changelog doesn't hold."""
 
+    @pytest.mark.slow  # the write error below takes the same way, for every user
     def test_a_full_disk_ends_the_worker_with_what_to_do(self, pipeline, tiny_disk):
         """ENOSPC amid the work: status 70, the directory and the remedy in the last line; with space again all is exact."""
         with workers() as running:
