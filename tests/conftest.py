@@ -12,6 +12,10 @@ import pytest
 from infra.kafka import Broker, Cluster, prepare_quick_starts
 from tests._kafka import KafkaService
 
+# A shell that starts us in the background has us ignore Ctrl-C, and every process that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaService]:
