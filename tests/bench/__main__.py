@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import engines, landing, latency, payments
+from tests.bench import engines, landing, latency, payments, recovery
 from tests.bench.figures import Figure, lines, save
 from tests.bench.ground import BenchError, ground
 
-PARTS = ("engines", "latency", "payments", "landing")
+PARTS = ("engines", "latency", "payments", "landing", "recovery")
 
 
 def main(arguments: list[str]) -> int:
@@ -74,6 +74,9 @@ def _measure(part: str, options: argparse.Namespace, out: Console) -> list[Figur
             sizes = replace(sizes, rounds=options.rounds)
         with ground() as there:
             return payments.measure(there, sizes, out, profile=options.profile)
+    if part == "recovery":
+        with ground() as there:
+            return recovery.measure(there, recovery.QUICK if options.quick else recovery.Sizes(), out)
     sizes = landing.QUICK if options.quick else landing.Sizes()
     if options.rounds:
         sizes = replace(sizes, rounds=options.rounds)
