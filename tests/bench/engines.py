@@ -17,11 +17,10 @@ QUIX_PYTHON = Path(".venv-quix/bin/python")
 VALUE_BYTES = 200
 KEYS = 10_000
 # What each side commits in one transaction. Ours and the bare loop take what is there, up to this (some 20 ms of work);
-# the others commit by time. Quix Streams is measured twice: at 0.2 s, the interval of the figure that the aim was set by, and
-# at 1 s, where it is fastest and a record is seen a second late. Of 0.2 and 2.8 s (its default), 0.2 s serves Faust best.
+# the others commit by time. Quix Streams is measured twice, at the interval of the figure that the aim was set by: as it comes, and
+# with the client settings that we found for ourselves. Of 0.2 and 2.8 s (its default), 0.2 s serves Faust best.
 BARE_BATCH = 2_000
 QUIX_COMMIT_S = 0.2
-QUIX_SLOW_COMMIT_S = 1.0
 FAUST_COMMIT_S = 0.2
 
 TARGETS = {"quix": 2.5, "faust": 20.0, "bare-rocksdb": 0.8}
@@ -150,11 +149,11 @@ KINDS = {
             makes_changelog=True,
         ),
         _Kind(
-            "quix-1s",
+            "quix-tuned",
             lambda _: python("tests.bench.sides.quix", interpreter=str(QUIX_PYTHON)),
             lambda application: f"changelog__{application}--bench-source--default",
             _quix_change,
-            {"BENCH_COMMIT_S": str(QUIX_SLOW_COMMIT_S)},
+            {"BENCH_COMMIT_S": str(QUIX_COMMIT_S), "BENCH_TUNED": "1"},
             _same,
             makes_changelog=True,
         ),
@@ -184,7 +183,7 @@ KINDS = {
         ),
     )
 }
-SIDES = ("ours", "quix", "quix-1s", "faust", "bare-rocksdb", "bare-dict")
+SIDES = ("ours", "quix", "quix-tuned", "faust", "bare-rocksdb", "bare-dict")
 
 
 def measure(
@@ -238,7 +237,6 @@ def measure(
             "keys": KEYS,
             "batch of the bare loop": BARE_BATCH,
             "quix commits every s": QUIX_COMMIT_S,
-            "quix-1s commits every s": QUIX_SLOW_COMMIT_S,
             "faust commits every s": FAUST_COMMIT_S,
         },
         details=details,
