@@ -156,6 +156,12 @@ def _check_cards(fields: Iterable[tuple[str, str]]) -> None:
             _refuse("card_number", field, f"{field} holds what looks like a card number; send a token instead.")
 
 
+def _check_texts_and_cards(texts: tuple[tuple[str, str, int], ...]) -> None:
+    """Field, text and most characters: each is short enough, and none holds a card number."""
+    _check_texts(texts)
+    _check_cards((field, text) for field, text, _ in texts)
+
+
 def _check_tenant(tenant: str) -> None:
     if not _TENANT.fullmatch(tenant):
         _refuse("invalid_field", "tenant", f"A tenant id has 1 to {TENANT_CHARS_MAX} characters of a-z, 0-9, _ and -.")
@@ -302,8 +308,7 @@ def _check_command_texts(command: PaymentCommand) -> None:
         ("resolution", command.resolution, TEXT_CHARS_MAX),
         ("currency", command.currency, TEXT_CHARS_MAX),
     )
-    _check_texts(texts)
-    _check_cards((field, text) for field, text, _ in texts)
+    _check_texts_and_cards(texts)
 
 
 def _check_evidence(evidence: Mapping[str, str]) -> None:
@@ -351,8 +356,7 @@ def check_notice(notice: ProviderNotice) -> None:
         ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
         ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
     )
-    _check_texts(texts)
-    _check_cards((field, text) for field, text, _ in texts)
+    _check_texts_and_cards(texts)
     named = ("notice_id", "dispute_reference", "charge_reference", "provider")
     _check_cards((field, getattr(notice, field)) for field in named)
 
@@ -393,8 +397,7 @@ def _check_result_texts(result: ProviderResult) -> None:
         ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
         ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
     )
-    _check_texts(texts)
-    _check_cards((field, text) for field, text, _ in texts)
+    _check_texts_and_cards(texts)
 
 
 def _check_terms(tenant: Tenant) -> None:
