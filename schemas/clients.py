@@ -10,6 +10,10 @@ CLIENT_TIMEOUT_MS = 30_000
 # must agree, since co-partitioning decides which worker holds a payment.
 PARTITIONER = "murmur2_random"
 
+# A consumer whose queue is full looks again after this; librdkafka's default of a second bounds its rate by what fits
+# into the queue.
+FETCH_QUEUE_BACKOFF_MS = 2
+
 
 def client_config(bootstrap: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
     """Settings of any librdkafka client; `extra` carries TLS and SASL and wins."""
@@ -51,5 +55,6 @@ def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = N
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
+        "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
         **(extra or {}),
     }

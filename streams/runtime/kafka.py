@@ -13,7 +13,7 @@ from streams.runtime._boundary import boundary, mapped
 from streams.runtime._consumer import KafkaConsumer
 from streams.runtime._producer import QUEUE_MESSAGES_MAX, KafkaProducer
 from streams.runtime._reader import KafkaReader
-from streams.runtime.config import PREFETCH_KBYTES_MAX, TaskConfig
+from streams.runtime.config import FETCH_QUEUE_BACKOFF_MS, PREFETCH_KBYTES_MAX, TaskConfig
 
 __all__ = [
     "KafkaClients",
@@ -94,6 +94,7 @@ def consumer_settings(config: TaskConfig) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
         "fetch.error.backoff.ms": 50,
         "queued.max.messages.kbytes": PREFETCH_KBYTES_MAX,
         "queued.min.messages": 50_000,
@@ -131,6 +132,7 @@ def reader_settings(config: TaskConfig) -> dict[str, Any]:
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
         "queued.max.messages.kbytes": PREFETCH_KBYTES_MAX,
     }
 

@@ -75,6 +75,7 @@ def clients(group: str, topic: str) -> tuple[Consumer, Producer]:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": 2,
             "queued.min.messages": 50_000,
             "queued.max.messages.kbytes": 16 * 1024,
             "partition.assignment.strategy": "range",

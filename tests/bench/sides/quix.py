@@ -11,6 +11,8 @@ from tests.bench.sides import _told
 # What made our own commits ten times faster.
 TUNED = {"retry.backoff.ms": 1, "retry.backoff.max.ms": 2, "linger.ms": 0, "queue.buffering.max.messages": 500_000}
 
+TUNED_READING = {"queued.min.messages": 50_000, "queued.max.messages.kbytes": 16 * 1024, "fetch.queue.backoff.ms": 2}
+
 
 def main() -> None:
     """Run until SIGTERM."""
@@ -24,6 +26,7 @@ def main() -> None:
         state_dir=_told.DATA,
         consumer_poll_timeout=0.2,
         producer_extra_config=TUNED if os.environ.get("BENCH_TUNED") else {},
+        consumer_extra_config=TUNED_READING if os.environ.get("BENCH_TUNED") else {},
         loglevel="INFO",
     )
     source = app.topic(_told.SOURCE, key_deserializer="bytes", value_deserializer="bytes")
