@@ -171,6 +171,42 @@ AUDIT_DIGESTS = Topic(
     written_by="replay",
     read_by="replay, auditors",
 )
+CUSTOMERS_KEYS = Topic(
+    name="customers.keys",
+    key="tenant/key_id",
+    records=(records.CustomerKey,),
+    cleanup="compact",
+    partitions=1,
+    written_by="intake, API, operators",
+    read_by="intake, API, operators",
+)
+API_KEYS = Topic(
+    name="api.keys",
+    key="key_id",
+    records=(records.ApiKey,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API, operators",
+    read_by="API",
+)
+WEBHOOKS_ENDPOINTS = Topic(
+    name="webhooks.endpoints",
+    key="tenant/endpoint_id",
+    records=(records.WebhookEndpoint,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API, webhooks",
+    read_by="API, webhooks",
+)
+WORKERS = Topic(
+    name="workers",
+    key="worker",
+    records=(records.WorkerAddress,),
+    cleanup="compact",
+    partitions=1,
+    written_by="workers",
+    read_by="API",
+)
 LIFECYCLE_CHANGELOG = Topic(
     name="lifecycle.changelog", key="state key", cleanup="compact", written_by="lifecycle", read_by="lifecycle"
 )
@@ -192,6 +228,10 @@ CATALOGUE: tuple[Topic, ...] = (
     TENANTS,
     ROUTING_POLICIES,
     AUDIT_DIGESTS,
+    CUSTOMERS_KEYS,
+    API_KEYS,
+    WEBHOOKS_ENDPOINTS,
+    WORKERS,
     LIFECYCLE_CHANGELOG,
     SETTLEMENT_CHANGELOG,
 )

@@ -91,7 +91,7 @@ def _default(annotation: str, field: Any) -> str:
     if value is None or isinstance(value, bool | int):
         return repr(value)
     if isinstance(value, str):
-        return f'"{value}"'
+        return f'b"{value}"' if annotation == "bytes" else f'"{value}"'
     if isinstance(value, list):
         return "()"
     if annotation.startswith("dict"):

@@ -37,6 +37,8 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     """The tenant's own text, at most 1,000 characters."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     """At most 50 keys of 40 characters with values of 500."""
+    personal: dict[str, str] = msgspec.field(default_factory=dict)
+    """The customer's personal data, such as receipt_email or billing_name; sealed with the customer's own key before it goes on."""
     upstream: str = ""
     """Name of the upstream system, for attribution."""
     request_id: str = ""
@@ -57,6 +59,8 @@ CommandKind = Literal[
     "close_dispute",
     "propose",
     "approve",
+    "inquire",
+    "increment",
 ]
 """What the command asks for."""
 
@@ -101,7 +105,7 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     kind: CommandKind = "unrecognized"
     """What is asked."""
     amount_minor: int | None = None
-    """create, update: the amount; capture, refund: how much, null for all that is left; propose: how much, where the resolution has an amount; in minor units."""
+    """create, update: the amount; capture, refund: how much, null for all that is left; increment: the new amount; propose: how much, where the resolution has an amount; in minor units."""
     currency: str = ""
     """ISO 4217 code; create only."""
     payment_method: str = ""
@@ -116,10 +120,14 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     """create: the tenant's own text."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     """create, refund: the tenant's own keys and values."""
+    personal_key: str = ""
+    """ck_...: the customer's key that personal is sealed with; empty when there is nothing personal."""
+    personal: bytes = b""
+    """The customer's personal data, sealed; see CustomerKey."""
     reason: str = ""
     """cancel, refund: Stripe's reason; empty when none."""
     object_id: str = ""
-    """submit_evidence, close_dispute: dp_...; approve: prop_...; empty otherwise."""
+    """submit_evidence, close_dispute: dp_...; approve: prop_...; inquire: ch_... or re_...; empty otherwise."""
     final_capture: bool = True
     """capture: false keeps the rest of the authorisation for later captures."""
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
@@ -144,6 +152,8 @@ ProviderOperation = Literal[
     "refund",
     "submit_evidence",
     "accept_dispute",
+    "inquire",
+    "increment",
 ]
 """What a provider is asked to do."""
 
@@ -163,6 +173,7 @@ ProviderOutcome = Literal[
     "integrity_failure",
     "evidence_submitted",
     "dispute_accepted",
+    "incremented",
 ]
 """What a provider did. declined: the issuer said no; refused: the provider said no before any effect; unknown: nobody can say yet, an inquiry goes on; integrity_failure: another amount or currency than asked."""
 
@@ -203,6 +214,12 @@ class ProviderResult(msgspec.Struct, frozen=True, kw_only=True):
     """Issuer's or provider's code of the refusal; empty otherwise."""
     decline_kind: DeclineKind = "none"
     """Whether another try may succeed."""
+    settlement_amount_minor: int = 0
+    """What the amount came to, in minor units of settlement_currency; 0 when nothing was converted."""
+    settlement_currency: str = ""
+    """ISO 4217 code that the provider settles in, provider_fee_minor too; empty when nothing was converted."""
+    fx_rate: str = ""
+    """Units of settlement_currency for one of currency, a decimal number as the provider stated it; empty when nothing was converted."""
     message: str = ""
     """The provider's words, without secrets."""
     provider_fee_minor: int = 0
@@ -316,6 +333,14 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """Hours that a customer has to complete a challenge."""
     available_delay_ms: int = 0
     """How long after it is earned money may be paid out."""
+    reserve_basis_points: int = 0
+    """What of each capture is kept in reserve, in hundredths of a per cent; 0: nothing."""
+    reserve_days: int = 0
+    """Days that a reserve is kept."""
+    settlement_currency: str = ""
+    """ISO 4217 code that other currencies are converted to by providers that can; empty: each stays in its own."""
+    api_version: str = ""
+    """The API version of its keys that name none; empty: the newest."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
 
@@ -374,6 +399,10 @@ class PaymentObject(msgspec.Struct, frozen=True, kw_only=True):
     """The tenant's own text."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     """The tenant's own keys and values."""
+    personal_key: str = ""
+    """ck_...: the customer's key that personal is sealed with; empty when there is nothing personal."""
+    personal: bytes = b""
+    """The customer's personal data, sealed; see CustomerKey."""
     latest_charge: str = ""
     """ch_... of the newest attempt; empty before the first."""
     provider: str = ""
@@ -599,6 +628,23 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     """ch_..., re_..., dp_... or prop_... it is about."""
     available_on_ms: int = 0
     """From when it may be paid out, ms since the epoch, UTC."""
+    exchange_rate: str = ""
+    """Rate of the conversion that it came through; empty when there was none."""
+
+
+class FxFact(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion as the provider reported it: a fact of the log, never computed again."""
+
+    from_minor: int = 0
+    """What was converted, in minor units of from_currency."""
+    from_currency: str = ""
+    """ISO 4217 code of the payment."""
+    to_minor: int = 0
+    """What it came to, in minor units of to_currency."""
+    to_currency: str = ""
+    """ISO 4217 code that the provider settles in."""
+    rate: str = ""
+    """Units of to_currency for one unit of from_currency, a decimal number as the provider stated it."""
 
 
 class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -638,6 +684,8 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The event's balanced ledger entry; empty when no money moves."""
     balance_transactions: tuple[BalanceTransaction, ...] = ()
     """How the tenant's balance changed; empty when it did not."""
+    fx: FxFact | None = None
+    """The conversion that the event came through; null when there was none."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
     cause_topic: str = ""
@@ -673,6 +721,8 @@ class ProviderRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Amount in minor units."""
     currency: str = ""
     """ISO 4217 code."""
+    settlement_currency: str = ""
+    """ISO 4217 code that the provider is asked to settle in; empty: the payment's own."""
     payment_method: str = ""
     """authorize: token."""
     capture: bool = False
@@ -750,6 +800,8 @@ MovementKind = Literal[
     "dispute",
     "dispute_reversal",
     "adjustment",
+    "reserve",
+    "reserve_release",
 ]
 """Why money moved between a provider and a tenant."""
 
@@ -1059,6 +1111,153 @@ class AuditDigest(msgspec.Struct, frozen=True, kw_only=True):
     """When it was published, ms since the epoch, UTC."""
 
 
+KeyStatus = Literal[
+    "unrecognized",
+    "active",
+    "erased",
+]
+"""erased: the key is gone for ever, and what it sealed can't be read."""
+
+
+class CustomerKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer's key, itself encrypted; erasing it erases what it sealed, wherever that is. Topic customers.keys."""
+
+    tenant: str = ""
+    """Tenant."""
+    customer: str = ""
+    """The tenant's customer."""
+    key_id: str = ""
+    """ck_..."""
+    status: KeyStatus = "unrecognized"
+    """Status."""
+    wrapped: bytes = b""
+    """The key, encrypted with the installation's master key; empty once erased."""
+    master_key_id: str = ""
+    """Which master key."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+    erased_ms: int = 0
+    """When it was erased, ms since the epoch, UTC; 0 before."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+ApiKeyKind = Literal[
+    "unrecognized",
+    "secret",
+    "restricted",
+    "publishable",
+]
+"""restricted: only its scopes; publishable: may be shown in a browser, confirms payments only."""
+
+
+ApiKeyStatus = Literal[
+    "unrecognized",
+    "active",
+    "revoked",
+]
+"""A revoked key is refused at once."""
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential of the API; the secret itself is nowhere, only its digest. Topic api.keys."""
+
+    key_id: str = ""
+    """key_..."""
+    tenant: str = ""
+    """Tenant that it acts for."""
+    organization: str = ""
+    """Organisation of the tenant; empty when it has none."""
+    kind: ApiKeyKind = "unrecognized"
+    """Kind."""
+    livemode: bool = False
+    """Whether it moves real money."""
+    digest: bytes = b""
+    """SHA-256 of the whole key."""
+    hint: str = ""
+    """Its last four characters, to tell keys apart."""
+    name: str = ""
+    """What its owner calls it."""
+    scopes: tuple[str, ...] = ()
+    """restricted: what it may do, such as payment_intents:write; empty otherwise."""
+    api_version: str = ""
+    """The API version of requests that name none; empty: the tenant's."""
+    status: ApiKeyStatus = "unrecognized"
+    """Status."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+    expires_ms: int = 0
+    """When it ends by itself, as after a rotation, ms since the epoch, UTC; 0: never."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+EndpointStatus = Literal[
+    "unrecognized",
+    "enabled",
+    "disabled",
+    "deleted",
+]
+"""disabled: nothing is sent."""
+
+
+class SealedSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A signing secret, encrypted with the installation's master key."""
+
+    sealed: bytes = b""
+    """The secret, encrypted."""
+    master_key_id: str = ""
+    """Which master key."""
+    expires_ms: int = 0
+    """When it ends, ms since the epoch, UTC; 0: not yet known."""
+
+
+class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a tenant wants to hear of events. Topic webhooks.endpoints."""
+
+    endpoint_id: str = ""
+    """we_..."""
+    tenant: str = ""
+    """Tenant."""
+    livemode: bool = False
+    """Whether it hears of real money."""
+    url: str = ""
+    """Where events are sent."""
+    enabled_events: tuple[str, ...] = ()
+    """Types of events; * for all."""
+    api_version: str = ""
+    """The API version that its events are written in."""
+    description: str = ""
+    """The tenant's own text."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    status: EndpointStatus = "unrecognized"
+    """Status."""
+    disabled_reason: str = ""
+    """Why it was disabled; empty otherwise."""
+    secrets: tuple[SealedSecret, ...] = ()
+    """Its signing secrets, newest first; more than one while a rotation overlaps."""
+    version: int = 0
+    """Grows with each change."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+class WorkerAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a worker answers questions about the payments that it holds. Topic workers."""
+
+    worker: str = ""
+    """The worker's stable name."""
+    url: str = ""
+    """Base URL of its web views."""
+    partitions: tuple[int, ...] = ()
+    """Partitions of payments.inputs that it runs and has restored."""
+    observed_ms: int = 0
+    """When this was so, ms since the epoch, UTC."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1077,6 +1276,10 @@ Record = (
     | Rejection
     | ProviderNotice
     | AuditDigest
+    | CustomerKey
+    | ApiKey
+    | WebhookEndpoint
+    | WorkerAddress
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -1097,4 +1300,8 @@ RECORDS: dict[str, type[Record]] = {
     "Rejection": Rejection,
     "ProviderNotice": ProviderNotice,
     "AuditDigest": AuditDigest,
+    "CustomerKey": CustomerKey,
+    "ApiKey": ApiKey,
+    "WebhookEndpoint": WebhookEndpoint,
+    "WorkerAddress": WorkerAddress,
 }
