@@ -207,6 +207,9 @@ WORKERS = Topic(
     written_by="workers",
     read_by="API",
 )
+INTAKE_CHANGELOG = Topic(
+    name="intake.changelog", key="state key", cleanup="compact", written_by="intake", read_by="intake"
+)
 LIFECYCLE_CHANGELOG = Topic(
     name="lifecycle.changelog", key="state key", cleanup="compact", written_by="lifecycle", read_by="lifecycle"
 )
@@ -232,6 +235,7 @@ CATALOGUE: tuple[Topic, ...] = (
     API_KEYS,
     WEBHOOKS_ENDPOINTS,
     WORKERS,
+    INTAKE_CHANGELOG,
     LIFECYCLE_CHANGELOG,
     SETTLEMENT_CHANGELOG,
 )

@@ -46,6 +46,7 @@ topology = partial(
 intake_source = app.source(
     "intake",
     sources=(catalogue.PAYMENT_INTENTS.name,),
+    changelog=catalogue.INTAKE_CHANGELOG.name,  # it holds nothing but how far the intents are taken
     rejected=catalogue.RECORDS_REJECTED.name,
     rejection=intaking.reject,
     topology=topology,

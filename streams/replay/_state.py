@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from streams.replay._store import Scratch
 from streams.replay.difference import Difference, Place, between, of_state
 from streams.replay.errors import TooMuch
-from streams.runtime import Record
+from streams.runtime import POSITIONS_KEY, Record
 
 KEYS_DIFFERING_MAX = 1_000_000
 """Held in memory while the moment is looked for: 150 MB or so. A busy partition changes some thousand keys between the looks."""
@@ -22,6 +22,8 @@ def load(recorded: Scratch, changelog: Iterator[Record]) -> int:
     count = 0
     for record in changelog:
         count += 1
+        if record.key == POSITIONS_KEY:
+            continue  # the runtime's own; the fold is cut at the group's offsets
         assert record.key, "a state key is never empty"
         changes[record.key] = (
             None if record.value is None else record.offset.to_bytes(_OFFSET_BYTES, "big") + record.value

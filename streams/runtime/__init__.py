@@ -23,7 +23,7 @@ from streams.runtime.faust_app import RuntimeApp, make_app
 from streams.runtime.faust_source import Source
 from streams.runtime.kafka import KafkaClients, SystemClock
 from streams.runtime.record import Output, Record
-from streams.runtime.state import StateView
+from streams.runtime.state import POSITIONS_KEY, StateView
 from streams.runtime.status import Counters, PartitionStatus, TaskStatus
 from streams.runtime.store import RocksStores
 from streams.runtime.table import GlobalTable
@@ -32,6 +32,7 @@ from streams.runtime.topology import check_topology
 
 __all__ = [
     "FAULT_POINTS",
+    "POSITIONS_KEY",
     "Abortable",
     "Batch",
     "ConfigurationFault",

@@ -251,15 +251,38 @@ class Assignment:
                 cache_bytes_max=self._config.cache_bytes_max,
                 value_bytes_max=self._config.output_bytes_max,
             )
+            self._correct(part, part.view)
             if self._forgotten(part):
                 self.stop(part.number, FORGOTTEN.format(group=self._config.group))
         self.fetch_running()
 
+    def _correct(self, part: Partition, view: StateView) -> None:
+        """
+        Go on from where the state ends, whatever the group's coordinator says.
+
+        Both were committed in one transaction, so they are the same; but a coordinator that has just been started may answer
+        before it has read its log (Kafka 4.2, seen after a broker's `kill -9`): none of its offsets, or old ones. An offset
+        *beyond* the state was set by hand.
+        """
+        for topic, at in view.positions().items():
+            known = part.positions.get(topic)
+            if known is None or known == at:
+                continue
+            where = f"task {self._config.name} {topic}[{part.number}]"
+            if known > at:
+                logger.warning(
+                    "%s: the group's offset %d is beyond the state, which ends at %d: set by hand?", where, known, at
+                )
+            else:
+                said = "no offset" if known == BEGINNING else f"offset {known}"
+                logger.warning("%s: Kafka says %s, the state ends at %d: going on from there", where, said, at)
+                part.positions[topic] = at
+
     def _forgotten(self, part: Partition) -> bool:
         """
-        Whether there is state, but no offset that goes with it.
+        Whether there is state from before states knew their positions, but no offset that goes with it.
 
-        Both are committed together, so Kafka must have dropped the offsets (`offsets.retention.minutes` of a group without
+        Both were committed together, so Kafka must have dropped the offsets (`offsets.retention.minutes` of a group without
         members, or a deletion by hand). Beginning anew would do everything a second time.
         """
         if part.store is None or any(position != BEGINNING for position in part.positions.values()):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from streams.runtime._cache import RecentValues
 from streams.runtime.errors import ConfigurationFault, OutputOversized
 from streams.runtime.record import RECORD_OVERHEAD_BYTES
 from streams.runtime.seams import Store
 
+# Where the state itself says which inputs are in it: a JSON object, topic to next offset. Handlers have no keys like it.
+POSITIONS_KEY = b"\xffpositions"
+RESERVED_PREFIX = b"\xff"
+
 _ABSENT = object()
+_positions = msgspec.json.Decoder(dict[str, int])
 
 
 class StateView:
@@ -43,6 +50,8 @@ class StateView:
         """Set the value of a non-empty key."""
         if type(value) is not bytes or type(key) is not bytes or not key:
             raise TypeError("state keys are non-empty bytes and values are bytes; use delete to remove a key")
+        if key.startswith(RESERVED_PREFIX):
+            raise TypeError("state keys that begin with 0xff are the runtime's own")
         if len(key) + len(value) + RECORD_OVERHEAD_BYTES > self._value_bytes_max:
             raise OutputOversized(
                 f"state of {len(key) + len(value)} bytes exceeds the record limit of {self._value_bytes_max}"
@@ -51,15 +60,16 @@ class StateView:
 
     def delete(self, key: bytes) -> None:
         """Remove a key; nothing happens if it isn't there."""
-        if type(key) is not bytes or not key:
-            raise TypeError("state keys are non-empty bytes")
+        if type(key) is not bytes or not key or key.startswith(RESERVED_PREFIX):
+            raise TypeError("state keys are non-empty bytes that don't begin with 0xff")
         if self.get(key) is not None:
             self._change(key, None)
 
     def range(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key starts with the prefix, in key order; changes made meanwhile are not seen."""
         changed = sorted((key, value) for key, value in self._overlay.items() if key.startswith(prefix))
-        return _merged(self._committed().range(prefix), changed)
+        pairs = _merged(self._committed().range(prefix), changed)
+        return pairs if prefix else (pair for pair in pairs if not pair[0].startswith(RESERVED_PREFIX))
 
     def _committed(self) -> Store:
         if self._store is None:
@@ -87,6 +97,15 @@ class StateView:
                 del self._overlay[key]
             else:
                 self._overlay[key] = before  # type: ignore[assignment]
+
+    def positions(self) -> dict[str, int]:
+        """The next offset of each source topic by the state itself; empty before the first batch."""
+        value = None if self._store is None else self.get(POSITIONS_KEY)
+        return {} if value is None else _positions.decode(value)
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """The batch takes the state to these positions; part of its changes like everything else."""
+        self._overlay[POSITIONS_KEY] = msgspec.json.encode(self.positions() | positions, order="sorted")
 
     def changes(self) -> dict[bytes, bytes | None]:
         """What the batch changed, in the order of first change; one entry a key."""

@@ -174,8 +174,9 @@ class Task:
         """
         Make the batch's effects visible together.
 
-        1. Begin. 2. Outputs, in the order of their emission. 3. One changelog record per changed key. 4. The sources'
-        next offsets, with the group's generation (KIP-447). 5. Commit. 6. The stores follow.
+        1. Begin. 2. Outputs, in the order of their emission. 3. One changelog record per changed key, and one that says how
+        far the inputs are in the state. 4. The sources' next offsets, with the group's generation (KIP-447). 5. Commit. 6. The
+        stores follow.
         """
         producer, timeout_ms = session.producer, self.config.call_timeout_ms
         # Step 1
@@ -212,16 +213,15 @@ class Task:
         for number in sorted({number for _, number in batch.positions}):
             part = session.assignment.partitions[number]
             assert part.view is not None, "a running partition of a task with state has a view"
+            part.view.move({topic: at for (topic, here), at in batch.positions.items() if here == number})
             changes = part.view.changes()
-            if not changes:
-                continue
             changed.append(part)
             timestamp_ms = times[number]
             produce(
                 [Output(changelog, value, key, number, (), timestamp_ms) for key, value in changes.items()],
                 track_last=True,
             )
-            self.counters.state_changes += len(changes)
+            self.counters.state_changes += len(changes) - 1  # the positions are the runtime's own
         return changed
 
     def _apply(self, session: _Session, part: Partition) -> None:

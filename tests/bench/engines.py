@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from streams.runtime import POSITIONS_KEY
 from tests.bench import stages
 from tests.bench.figures import Figure, Spread, compare, rate, shown
 from tests.bench.ground import BenchError, Ground, Side, faust, python, watch
@@ -288,7 +289,7 @@ def run(
         (
             kind.change(message.key(), message.value())
             for message in ground.read(changelog)
-            if message.value() is not None
+            if message.value() is not None and message.key() != POSITIONS_KEY
         ),
         expected,
     )

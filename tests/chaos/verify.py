@@ -23,7 +23,7 @@ from schemas.records import (
 )
 from schemas.records import Record as Message
 from streams.agents import intake, lifecycle, settlement
-from streams.runtime import Output
+from streams.runtime import POSITIONS_KEY, Output
 from tests.chaos.books import Books
 from tests.chaos.checks import Check, Sent, any_of, decoded, fingerprint, short
 from tests.chaos.compare import Pair, Scattered, compare_counts
@@ -36,7 +36,11 @@ INTENTS, INPUTS, EVENTS = catalogue.PAYMENT_INTENTS.name, catalogue.PAYMENTS_INP
 REQUESTS, REPLIES = catalogue.PROVIDER_REQUESTS.name, catalogue.PAYMENTS_REPLIES.name
 SETTLEMENTS, SETTLED = catalogue.SETTLEMENT_INPUTS.name, catalogue.SETTLEMENT_EVENTS.name
 REJECTED, TENANTS = catalogue.RECORDS_REJECTED.name, catalogue.TENANTS.name
-CHANGELOGS = {"lifecycle": catalogue.LIFECYCLE_CHANGELOG.name, "settlement": catalogue.SETTLEMENT_CHANGELOG.name}
+CHANGELOGS = {
+    "intake": catalogue.INTAKE_CHANGELOG.name,
+    "lifecycle": catalogue.LIFECYCLE_CHANGELOG.name,
+    "settlement": catalogue.SETTLEMENT_CHANGELOG.name,
+}
 
 _INDEFINITE = frozenset({"unknown", "refund_pending"})  # the gateway may say these again; anything else once a request
 
@@ -181,7 +185,10 @@ class _Verifier:
                     self._place(pairs, output, partition, (record.offset, number))
             for pair in pairs.values():
                 pair.finish()
-            self._compare_state(states, CHANGELOGS[name], partition, fold.store.values)
+            expected = dict(fold.store.values)
+            if ends.get(partition):  # what the state says of itself has to be what the group says
+                expected[POSITIONS_KEY] = b'{"%s":%d}' % (source.encode(), ends[partition])
+            self._compare_state(states, CHANGELOGS[name], partition, expected)
 
     def _place(self, pairs: dict[str, Pair], output: Output, source: int, order: tuple[int, int]) -> None:
         if output.topic in pairs:

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, Produ
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.runtime import (
+    POSITIONS_KEY,
     Context,
     KafkaClients,
     Output,
@@ -89,11 +90,11 @@ class Pipeline:
         return committed_records(self.kafka.bootstrap, self.topic(name))
 
     def state(self, name: str) -> dict[bytes, bytes]:
-        """Last committed value of each key of a changelog."""
+        """Last committed value of each key of a changelog, but for the runtime's own."""
         return {
             key: value
             for key, value in ((message.key(), message.value()) for message in self.committed(name))
-            if value is not None
+            if value is not None and key != POSITIONS_KEY
         }
 
     def lag(self, source: str, task: str) -> int:

@@ -70,7 +70,7 @@ SPECS: tuple[TaskSpec, ...] = (
     TaskSpec(
         "intake",
         catalogue.PAYMENT_INTENTS.name,
-        None,
+        catalogue.INTAKE_CHANGELOG.name,
         intaking.reject,
         lambda: (GlobalTable(catalogue.TENANTS.name, _tenant),),
         lambda tables, clock, _: intaking.Intake(tenants=tables[0], clock=clock),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from streams.runtime import Output, PoisonRecord, Record
+from streams.runtime import POSITIONS_KEY, Output, PoisonRecord, Record
 from tests.simulation.broker import Broker
 from tests.simulation.cluster import APPLICATION, SPECS, TaskSpec
 from tests.simulation.scheduler import EPOCH_MS
@@ -126,13 +126,15 @@ class Fold:
                 context.store.settle(refused=False)
         for index, output in enumerate(context.outputs):
             pair = output.topic, self.broker.partition_for(output)
-            stamped = None if spec.changelog is None and output.topic not in _REJECTED else output.timestamp_ms
+            stamped = None if spec.name == "intake" and output.topic not in _REJECTED else output.timestamp_ms
             content = output.key, output.value, stamped
             expected = self.outputs.setdefault(pair, {})
             if content in expected:
                 self.repeated.append(f"{pair}: {content[1]!r:.80}")
             expected[content] = Expected(source, index, content)
         self.state[source] = context.store.data
+        if end:
+            self.state[source][POSITIONS_KEY] = b'{"%s":%d}' % (spec.source.encode(), end)
 
 
 _REJECTED = ("records.rejected",)
