@@ -70,6 +70,7 @@ class _Verifier:
         self._transactions()
         self._intake()
         self._inputs()
+        self._intake_state()
         self._folds("lifecycle", INPUTS, self._lifecycle_handler(), lifecycle.reject, aligned=(EVENTS, REQUESTS))
         self._scattered("movements are those that payments made", SETTLEMENTS, self._movements, only=Movement)
         self._scattered("replies are those that commands asked for", REPLIES, self._replies)
@@ -202,6 +203,13 @@ class _Verifier:
                 assert output.key is not None
                 target = partition_of(output.key, len(self._log.partitions(output.topic)))
             scattered.expect(target, output, source, order)
+
+    def _intake_state(self) -> None:
+        """Intake keeps nothing but how far it is."""
+        check = self._check("intake.changelog is the recomputed state, byte for byte")
+        for partition, end in self._log.committed(f"{APPLICATION}-intake", INTENTS).items():
+            expected = {POSITIONS_KEY: b'{"%s":%d}' % (INTENTS.encode(), end)} if end else {}
+            self._compare_state(check, CHANGELOGS["intake"], partition, expected)
 
     def _compare_state(self, check: Check, changelog: str, partition: int, expected: dict[bytes, bytes]) -> None:
         found: dict[bytes, bytes] = {}

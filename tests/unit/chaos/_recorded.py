@@ -18,7 +18,7 @@ from schemas.records import (
     Tenant,
 )
 from streams.agents import intake, lifecycle, settlement
-from streams.runtime import Output, Record
+from streams.runtime import POSITIONS_KEY, Output, Record
 from tests.chaos import verify
 from tests.chaos.checks import Sent, fingerprint
 from tests.chaos.fold import Fold
@@ -54,6 +54,11 @@ class Recording:
             self.log.groups[f"{verify.APPLICATION}-{name}", topic] = {
                 number: len(records) for number, records in self.log.topics[topic].items()
             }
+            for number, records in self.log.topics[topic].items():
+                if records:
+                    self._at(
+                        verify.CHANGELOGS[name], number, b'{"%s":%d}' % (topic.encode(), len(records)), POSITIONS_KEY
+                    )
         for number in range(PARTITIONS):  # the last ticks are not read any more
             self._at(verify.INPUTS, number, codec.encode(ClockTick(time_ms=self._later(1))), b"tick")
 

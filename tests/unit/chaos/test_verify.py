@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas import codec
 from schemas.records import Movement, PaymentEvent, ProviderResult, Rejection
 from streams.agents import lifecycle
-from streams.runtime import Record
+from streams.runtime import POSITIONS_KEY, Record
 from tests.chaos import verify
 from tests.chaos.checks import fingerprint
 from tests.chaos.live import READER, check_live
@@ -134,14 +134,26 @@ def state_swapped(log: MemoryLog) -> None:
 def state_stale(log: MemoryLog) -> None:
     """The last change of a key never reached the changelog."""
     records = busiest(log, verify.CHANGELOGS["lifecycle"])
-    del records[-2]
+    del records[-3]
     renumbered(records)
 
 
 def state_undeleted(log: MemoryLog) -> None:
     """A deletion never reached the changelog."""
     records = busiest(log, verify.CHANGELOGS["settlement"])
-    del records[-1]
+    del records[-2]
+    renumbered(records)
+
+
+def positions_wrong(task: str):
+    """A state says that other inputs are in it than the group has committed."""
+
+    def change(log: MemoryLog) -> None:
+        records = busiest(log, verify.CHANGELOGS[task])
+        assert records[-1].key == POSITIONS_KEY
+        records[-1] = replace(records[-1], value=records[-1].value.replace(b":", b":1"))
+
+    return change
 
 
 def dangling(log: MemoryLog) -> None:
@@ -211,6 +223,7 @@ MOVEMENTS = "movements are those that payments made"
 PLACES = "every keyed input lies on its key's partition"
 OPEN = "no transaction is left open"
 STATE = "lifecycle.changelog is the recomputed state, byte for byte"
+INTAKE_STATE = "intake.changelog is the recomputed state, byte for byte"
 SETTLEMENT_STATE = "settlement.changelog is the recomputed state, byte for byte"
 
 PLANTED: list[tuple[str, Callable[[MemoryLog], None], str]] = [
@@ -245,6 +258,8 @@ PLANTED: list[tuple[str, Callable[[MemoryLog], None], str]] = [
     ("states were exchanged", state_swapped, STATE),
     ("a state is stale", state_stale, STATE),
     ("a state was not deleted", state_undeleted, SETTLEMENT_STATE),
+    ("the lifecycle's positions are wrong", positions_wrong("lifecycle"), STATE),
+    ("intake's positions are wrong", positions_wrong("intake"), INTAKE_STATE),
     ("a transaction is open", dangling, OPEN),
     ("a transaction of offsets is open", dangling_offsets, OPEN),
     ("intake did not read its last intents", behind("intake", verify.INTENTS), "intake has read everything"),

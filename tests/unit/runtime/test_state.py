@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime import ConfigurationFault, OutputOversized
+from streams.runtime import POSITIONS_KEY, ConfigurationFault, OutputOversized
 from streams.runtime._cache import RecentValues
 from streams.runtime.seams import Marker
 from streams.runtime.state import StateView
 from tests.unit.runtime._log import DictStore
 
 MARKER = Marker(topic_id="t", offset=1, state_version=1, applied_at_ms=0)
-KEYS = st.binary(min_size=1, max_size=3)
+KEYS = st.binary(min_size=1, max_size=3).filter(lambda key: not key.startswith(b"\xff"))
 WORK = st.lists(st.tuples(st.sampled_from(["put", "delete", "release", "rollback"]), KEYS, st.binary(max_size=3)))
 
 
@@ -100,3 +100,15 @@ def test_recent_values_are_bounded_and_never_wrong(work):
     for key, value in last.items():
         assert cache.get(key, missing) in (value, missing)
     assert len(cache) <= 4_000 // 160 + 2
+
+
+def test_keys_of_the_runtime_are_neither_taken_nor_shown():
+    """Handlers can't overwrite the positions, and don't meet them in a range over everything."""
+    state = view({b"a": b"1", POSITIONS_KEY: b'{"in":1}'})
+    for use in (lambda: state.put(POSITIONS_KEY, b"x"), lambda: state.delete(POSITIONS_KEY)):
+        with pytest.raises(TypeError, match="0xff"):
+            use()
+    assert list(state.range(b"")) == [(b"a", b"1")]
+    assert state.positions() == {"in": 1}
+    state.move({"in": 5, "more": 2})
+    assert state.changes() == {POSITIONS_KEY: b'{"in":5,"more":2}'}

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from streams.runtime import Output, PoisonRecord, Record, TaskConfig, faults
+from streams.runtime import POSITIONS_KEY, Output, PoisonRecord, Record, TaskConfig, faults
 from streams.runtime.errors import (
     Abortable,
     ConfigurationFault,
@@ -24,7 +24,9 @@ from tests.unit.runtime._log import DictStores, Log, LogClients, StepClock
 class Bench:
     """A task that counts by key on a log, with everything a test wants to touch."""
 
-    def __init__(self, log: Log | None = None, stores: DictStores | None = None, *, give=(0,), **settings) -> None:
+    def __init__(
+        self, log: Log | None = None, stores: DictStores | None = None, *, give=(0,), handler=None, **settings
+    ) -> None:
         self.log = log or Log()
         self.stores = stores or DictStores(self.log.calls)
         self.clients = LogClients(self.log)
@@ -36,7 +38,7 @@ class Bench:
         )
         self.task = Task(
             self.config,
-            lambda batch: batch.run(self.handle),
+            lambda batch: batch.run(handler or self.handle),
             clients=self.clients,
             stores=self.stores,
             clock=self.clock,
@@ -69,8 +71,12 @@ class Bench:
         return [record.value for record in self.log.committed("out")]
 
     def state(self, number: int = 0) -> dict[bytes, bytes]:
-        """What is on the partition's disk, without its marker."""
-        return {key: value for key, value in self.stores.disks[number].items() if key}
+        """What is on the partition's disk, without the marker and the positions."""
+        return {key: value for key, value in self.stores.disks[number].items() if key not in (b"", POSITIONS_KEY)}
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Committed records of the changelog."""
+        return [(record.key, record.value) for record in self.log.committed("state")]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +90,7 @@ class TestTransaction:
     """One batch, one transaction."""
 
     def test_outputs_changelog_and_offsets_commit_together_and_the_store_follows(self):
-        """The order of calls is begin, produce, offsets, commit, apply; the changelog has one record a key."""
+        """The order of calls is begin, produce, offsets, commit, apply; the changelog has one record a key, and the positions."""
         bench = Bench()
         bench.log.append("in", (b"k", b"1"), (b"k", b"2"), (b"l", b"3"))
         bench.steps(1)
@@ -93,7 +99,7 @@ class TestTransaction:
         calls = [call for call in bench.log.calls if call != "poll"]
         assert calls == ["begin", "produce", "produce", "send_offsets", "commit", "apply"]
         assert bench.out() == [b"1", b"2", b"3"]
-        assert [(r.key, r.value) for r in bench.log.committed("state")] == [(b"k", b"2"), (b"l", b"1")]
+        assert bench.changes() == [(b"k", b"2"), (b"l", b"1"), (POSITIONS_KEY, b'{"in":3}')]
         assert bench.log.offsets == {("in", 0): 3}
         assert bench.state() == {b"k": b"2", b"l": b"1"}
 
@@ -147,7 +153,7 @@ class TestTransaction:
         bench.log.fail("commit", Abortable("no"), Abortable("no"), Abortable("no"))
         bench.steps(14)
         assert bench.state() == {b"k": b"1"}
-        assert [r.value for r in bench.log.committed("state")] == [b"1"]
+        assert bench.changes() == [(b"k", b"1"), (POSITIONS_KEY, b'{"in":1}')]
 
     def test_failures_in_a_row_end_the_process(self):
         """The last failure is named; the back-off grows to its limit."""
@@ -406,10 +412,46 @@ class TestStore:
         assert second.task.counters.restored_records == 0
         assert second.state() == {b"k": b"2"}
 
-    def test_offsets_that_kafka_forgot_stop_the_partition(self):
-        """State without a committed offset is never taken for a beginning: nothing is done twice."""
+    @pytest.mark.parametrize(("said", "shown"), [(None, "no offset"), (1, "offset 1"), (0, "offset 0")])
+    def test_a_coordinator_that_has_not_read_its_log_is_not_believed(self, caplog, said, shown):
+        """Kafka says none of the group's offsets or an old one: the state knows which inputs are in it, and goes on there."""
         bench = self.run(b"1", b"2")
         bench.log.offsets.clear()
+        if said is not None:
+            bench.log.offsets["in", 0] = said
+        second = self.again(bench)
+        assert f"Kafka says {shown}, the state ends at 2: going on from there" in caplog.text
+        second.log.append("in", (b"k", b"3"))
+        second.steps(2)
+        assert second.out() == [b"1", b"2", b"3"]
+        assert second.state() == {b"k": b"3"}
+        assert second.log.offsets == {("in", 0): 3}
+
+    def test_an_offset_beyond_the_state_was_set_by_hand(self, caplog):
+        """What a person skipped stays skipped, and is said."""
+        bench = self.run(b"1", b"2")
+        bench.log.append("in", (b"k", b"3"), (b"k", b"4"))
+        bench.log.offsets["in", 0] = 3
+        second = self.again(bench)
+        assert "offset 3 is beyond the state, which ends at 2: set by hand?" in caplog.text
+        assert second.out() == [b"1", b"2", b"4"]
+
+    def test_a_task_that_keeps_nothing_else_still_keeps_its_positions(self):
+        """A handler without state, with a changelog: nothing is done twice when the coordinator forgets."""
+        bench = Bench(handler=lambda record, context: context.emit("out", record.value, key=record.key))
+        bench.log.append("in", (b"k", b"1"), (b"k", b"2"))
+        bench.steps(3)
+        bench.task.close()
+        bench.log.offsets.clear()
+        second = self.again(bench)
+        assert second.out() == [b"1", b"2"]
+        assert second.task.status().partitions[0].phase == "running"
+
+    def test_offsets_that_kafka_forgot_stop_a_partition_that_has_none_of_its_own(self):
+        """State of an earlier version without a committed offset is never taken for a beginning: nothing is done twice."""
+        bench = self.run(b"1", b"2")
+        bench.log.offsets.clear()
+        del bench.stores.disks[0][POSITIONS_KEY]
         second = self.again(bench)
         (part,) = second.task.status().partitions
         assert part.phase == "stopped"
@@ -434,7 +476,7 @@ class TestStore:
         assert bench.state() == {}
         bench.stores.opened[0].close()
         second = self.again(bench)
-        assert second.task.counters.restored_records == 1
+        assert second.task.counters.restored_records == 2  # the count and the positions
         assert second.state() == {b"k": b"1"}
         assert second.out() == [b"1"]
 
