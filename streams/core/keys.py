@@ -14,6 +14,8 @@ EXPIRY_PREFIX = b"e/"
 """Lifecycle: stored replies by the time they end, so that a tick finds the due ones first."""
 DUE_PREFIX = b"d/"
 """Lifecycle: payments by the time their authorisation or challenge ends, so that a tick finds the due ones first."""
+RESERVE_PREFIX = b"z/"
+"""Lifecycle: payments by the time a reserve of theirs is released, so that a tick finds the due ones first."""
 NOTICE_PREFIX = b"n/"
 """Lifecycle: notices that were taken."""
 TENANT_PREFIX = b"t/"
@@ -63,10 +65,15 @@ def due(due_ms: int, payment_key: bytes) -> bytes:
 
 
 def due_parts(key: bytes) -> tuple[int, str, str]:
-    """Time, tenant and payment id of a `due` key."""
+    """Time, tenant and payment id of a `due` or `reserve` key."""
     start = len(DUE_PREFIX)
     _, tenant, payment_id = key[start + _TIME_BYTES :].decode().split("/")
     return int.from_bytes(key[start : start + _TIME_BYTES], "big"), tenant, payment_id
+
+
+def reserve(due_ms: int, payment_key: bytes) -> bytes:
+    """The mark that a reserve of the payment under `payment_key` is released at `due_ms`; sorts by time; read by `due_parts`."""
+    return RESERVE_PREFIX + due_ms.to_bytes(_TIME_BYTES, "big") + payment_key
 
 
 def tenant(tenant: str) -> bytes:

@@ -25,6 +25,16 @@ Doubt = Literal["", "unknown", "held"]
 """unknown: nobody can say yet what the provider did; held: what it says can't be right, a person must look."""
 
 
+class Conversion(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a provider was asked to convert a charge to, and what it says that came to."""
+
+    currency: str
+    settled_minor: int = 0
+    """All captures so far, in minor units of `currency`."""
+    rate: str = ""
+    """The newest capture's rate as the provider stated it; empty before it has converted anything."""
+
+
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One try to charge at one provider. Its number is its place in `Payment.attempts`, from 1."""
 
@@ -53,6 +63,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whether the newest capture ends the authorisation."""
     captures: tuple[int, ...] = ()
     """Numbers of the requests that captured a part and left the rest authorised."""
+    conversion: Conversion | None = None
+    """None: it settles in the payment's own currency. Fees of a converted charge are in the other one."""
 
 
 class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -71,6 +83,8 @@ class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
     failure: str = ""
     fee_returned_minor: int = 0
     """Its share of the charge's fee, which the tenant has back."""
+    settled_minor: int = 0
+    """Of a converted charge: what the tenant has paid for it, in the currency that the charge settled in."""
 
 
 class Dispute(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -103,6 +117,17 @@ class Dispute(msgspec.Struct, frozen=True, array_like=True, gc=False):
     doubt: Doubt = ""
     waiting: str = ""
     """Idempotency key of the command that still waits for an answer; empty when none does."""
+    settled_minor: int = 0
+    """Of a converted charge: what `withdrawn_minor` is posted as, in the currency that the charge settled in."""
+
+
+class Reserve(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What of one capture is kept from the tenant until its day."""
+
+    attempt: int
+    amount_minor: int
+    """In minor units of the currency that the charge settled in."""
+    due_ms: int
 
 
 class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -151,6 +176,8 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The amount it was created with, once that has been changed; else 0."""
     authorized_ms: int = 0
     """When the newest authorisation began."""
+    reserves: tuple[Reserve, ...] = ()
+    """What is kept of its captures and was not released yet."""
 
 
 class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -211,6 +238,9 @@ class TenantState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Start of a payment method's token, and days."""
     action_hours: int = 24
     available_delay_ms: int = 0
+    reserve_basis_points: int = 0
+    reserve_days: int = 0
+    settlement_currency: str = ""
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
