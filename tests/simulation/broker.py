@@ -34,6 +34,8 @@ class Broker:
         self.rebalance_timeout_ms = REBALANCE_TIMEOUT_MS
         self.down_until_ms = 0
         self.moving_until_ms = 0
+        # Until then the groups' coordinator answers without having read its log.
+        self.forgetful_until_ms = 0
         self.faults: Counter[str] = Counter()
         self.slow_marker_share, self.slow_marker_topic = slow_marker_share, slow_marker_topic
         # Checks and recorders that want to know.

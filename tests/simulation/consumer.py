@@ -225,6 +225,12 @@ class SimConsumer:
     def _offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         groups = self._broker.groups
         known = groups.group(self._group).offsets
+        if self._broker.forgetful_until_ms > self._world.now_ms:
+            random = self._world.random
+            return {
+                pair: random.randrange(known[pair] + 1) if pair in known and random.random() < 0.5 else None
+                for pair in partitions
+            }
         return {pair: known.get(pair) for pair in partitions if not groups.unstable(self._group, pair)}
 
     def group_metadata(self) -> object:

@@ -36,8 +36,10 @@ class Group:
         self.rebalancing = False
         self.deadline_ms = 0
         self.offsets: dict[TopicPartition, int] = {}
-        # Offsets of open transactions, by producer id.
-        self.pending: dict[int, dict[TopicPartition, int]] = {}
+        # Offsets of open transactions, by producer id, each with its place in the coordinator's log.
+        self.pending: dict[int, dict[TopicPartition, tuple[int, int]]] = {}
+        # Place of the record that an offset comes from; a marker that is late brings back nothing older.
+        self.places: dict[TopicPartition, int] = {}
         self.topics: tuple[str, ...] = ()
 
 
@@ -49,6 +51,7 @@ class GroupCoordinator:
         self._world = broker.world
         self.groups: dict[str, Group] = {}
         self._member_ids = 0
+        self._records = 0
 
     def group(self, name: str) -> Group:
         """The group, made when it is first asked for."""
@@ -157,13 +160,18 @@ class GroupCoordinator:
 
     def add_pending(self, name: str, pid: int, offsets: Mapping[TopicPartition, int]) -> None:
         """TxnOffsetCommit: visible once the transaction's marker is here."""
-        self.group(name).pending.setdefault(pid, {}).update(offsets)
+        self._records += 1
+        placed = {pair: (offset, self._records) for pair, offset in offsets.items()}
+        self.group(name).pending.setdefault(pid, {}).update(placed)
 
     def mark(self, name: str, pid: int, *, commit: bool) -> None:
         """A transaction's marker on the group's offsets."""
-        offsets = self.group(name).pending.pop(pid, {})
-        if commit and offsets:
-            self.commit(name, offsets)
+        group = self.group(name)
+        placed = group.pending.pop(pid, {})
+        newer = {pair: at for pair, (at, place) in placed.items() if place > group.places.get(pair, 0)}
+        if commit and newer:
+            group.places.update({pair: placed[pair][1] for pair in newer})
+            self.commit(name, newer)
 
     def commit(self, name: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Make offsets the group's."""

@@ -131,6 +131,11 @@ class Nemesis:
         self._did("coordinator moves")
         self.broker.moving_until_ms = self.world.now_ms + self.world.random.choice((50, 500, 2_500))
 
+    def coordinator_forgets(self) -> None:
+        """The groups' coordinator answers before it has read its log: no offsets, or old ones, and none that is unstable."""
+        self._did("coordinator forgets")
+        self.broker.forgetful_until_ms = self.world.now_ms + self.world.random.choice((500, 3_000, 10_000))
+
     def scale(self) -> None:
         """A worker is stopped properly, and wanted again later."""
         machine = self.world.random.choice(self.cluster.machines)
@@ -167,7 +172,7 @@ class Nemesis:
         """From now on nothing fails."""
         self.network.healed = True
         self.until_ms = 0
-        self.broker.down_until_ms = self.broker.moving_until_ms = 0
+        self.broker.down_until_ms = self.broker.moving_until_ms = self.broker.forgetful_until_ms = 0
         self.broker.slow_marker_share = 0.0
         for twin in self.twins:
             self._end_twin(twin)
@@ -218,6 +223,7 @@ ACTIONS: dict[str, Callable[[Nemesis], None]] = {
     "cut": Nemesis.cut,
     "broker down": Nemesis.broker_down,
     "coordinator moves": Nemesis.coordinator_moves,
+    "coordinator forgets": Nemesis.coordinator_forgets,
     "scale": Nemesis.scale,
     "twin": Nemesis.twin,
     "compact": Nemesis.compact,

@@ -91,7 +91,10 @@ class Run:
     ) -> None:
         self.seed = seed
         shape = Random(seed ^ 0x5EED)
-        self.mode: Mode = shape.choice(("safety", "liveness")) if mode == "both" else mode
+        chosen: Mode = shape.choice(
+            ("safety", "liveness")
+        )  # drawn always: a seed is the same run whoever names its mode
+        self.mode: Mode = chosen if mode == "both" else mode
         self.world = world = World(seed, trace=trace)
         profile = profile_of(shape)
         partitions = shape.choice((1, 2, 2, 3))

@@ -19,6 +19,7 @@ SEEN_BY = {
     "state applied before the commit": {"outputs", "state"},
     "no rewind after an abort": {"outputs"},
     "overlay kept after an abort": {"outputs", "state"},
+    "the coordinator is believed": {"outputs", "state", "offsets"},
     "no contiguity check": {"outputs", "state", "offsets"},
     "commit after revoke": {"outputs", "offsets", "state"},
     "no fencing": {"outputs", "offsets", "state"},

@@ -94,6 +94,16 @@ class _KeptOverlay(Task):
         super()._restart_session(failure)
 
 
+class _Believing(Task):
+    """Takes the coordinator's word for where to go on, although the state knows better."""
+
+    def _open_session(self) -> Any:
+        session = super()._open_session()
+        session.assignment._correct = lambda part, view: None
+        session.assignment._forgotten = lambda part: False
+        return session
+
+
 class _Trusting(Task):
     """Takes whatever the client delivers, also what it has taken before."""
 
@@ -118,4 +128,5 @@ TASKS: tuple[Engine, ...] = (
     Engine(name="no rewind after an abort", task=_NoRewind),
     Engine(name="overlay kept after an abort", task=_KeptOverlay),
     Engine(name="no contiguity check", task=_Trusting),
+    Engine(name="the coordinator is believed", task=_Believing),
 )
