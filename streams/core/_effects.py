@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from schemas.records import ProposalObject, ProviderOperation
-from streams.core import checks, fees, ids, keys, ledger
+from streams.core import checks, conversions, fees, ids, keys, ledger, reserves
 from streams.core._guards import dispute_of, voiding
-from streams.core._objects import left_minor, refunded_minor
+from streams.core._objects import disputed_minor, left_minor, refunded_minor
 from streams.core._step import Step
 from streams.core.ledger import Postings
 from streams.core.state import Attempt, Payment, Proposal, Refund, Texts, encode
@@ -63,7 +63,7 @@ def start_attempt(step: Step) -> None:
     assert step.routing is not None
     payment = step.payment
     step.number = len(payment.attempts) + 1
-    step.attempt = Attempt(step.routing.chosen)
+    step.attempt = Attempt(step.routing.chosen, conversion=conversions.wanted(step.tenant_state(), payment.currency))
     _keep_policy(step)
     step.request(
         object_id=step.charge_id,
@@ -138,7 +138,7 @@ def hold_and_capture(step: Step) -> None:
 
 
 def take(step: Step) -> None:
-    """The money is taken (release where it was held, capture, fee); settlement is told."""
+    """The money is taken (release where it was held, capture, fee, reserve); settlement is told."""
     before = _heard(step)
     payment = step.payment
     step.changes["canceling"] = False
@@ -151,7 +151,7 @@ def take(step: Step) -> None:
 
 
 def take_part(step: Step) -> None:
-    """A part of the money is taken (release, capture, fee); the rest stays authorised; settlement is told."""
+    """A part of the money is taken (release, capture, fee, reserve); the rest stays authorised; settlement is told."""
     before = _heard(step)
     part_minor = step.result.amount_minor
     released = ledger.release(before.provider, step.tenant, part_minor, step.payment.currency)
@@ -159,18 +159,32 @@ def take_part(step: Step) -> None:
 
 
 def _take(step: Step, attempt: Attempt, released: Postings) -> None:
-    """What the result says was captured becomes the tenant's, less fees."""
-    payment, result = step.payment, step.result
+    """What the result says was captured becomes the tenant's, less fees and what is kept in reserve."""
+    payment, result, tenant = step.payment, step.result, step.tenant
     amount_minor, cost_minor, provider = result.amount_minor, result.provider_fee_minor, attempt.provider
-    rule = fees.rule(step.tenant_state(), payment_method=payment.payment_method, currency=payment.currency)
+    conversion, settled_minor = attempt.conversion, amount_minor
+    if conversion is not None:
+        conversion, settled_minor = conversions.captured(result, attempt, conversion)
+    if conversion is None:
+        currency = payment.currency
+        taken = ledger.capture(provider, tenant, amount_minor, currency)
+    else:
+        currency = conversion.currency
+        step.fx = conversions.fact(result)
+        taken = (
+            *ledger.converted_in(provider, amount_minor, payment.currency),
+            *ledger.converted_out(provider, tenant, settled_minor, currency),
+        )
+    terms = step.tenant_state()
+    rule = fees.rule(terms, payment_method=payment.payment_method, currency=currency)
     if rule is None:
         fee_minor = cost_minor
-        fee_postings = ledger.fee(provider, step.tenant, fee_minor, payment.currency)
+        fee_postings = ledger.fee(provider, tenant, fee_minor, currency)
     else:
-        fee_minor = fees.charge_minor(rule, amount_minor)
+        fee_minor = fees.charge_minor(rule, settled_minor)
         fee_postings = (
-            *ledger.tenant_fee(step.tenant, fee_minor, payment.currency),
-            *ledger.provider_cost(provider, cost_minor, payment.currency),
+            *ledger.tenant_fee(tenant, fee_minor, currency),
+            *ledger.provider_cost(provider, cost_minor, currency),
         )
     step.attempt = replace(
         attempt,
@@ -181,17 +195,16 @@ def _take(step: Step, attempt: Attempt, released: Postings) -> None:
         fee_minor=attempt.fee_minor + cost_minor,
         tenant_fee_minor=attempt.tenant_fee_minor + fee_minor,
         scheduled=rule is not None,
+        conversion=conversion,
     )
     step.changes["error_code"] = step.changes["error_decline_code"] = ""
-    step.postings = (
-        *released,
-        *ledger.capture(provider, step.tenant, amount_minor, payment.currency),
-        *fee_postings,
-    )
-    step.move(kind="capture", amount_minor=amount_minor, object_id=step.charge_id, provider=provider)
+    step.postings = (*released, *taken, *fee_postings)
+    if settled_minor:
+        step.move(kind="capture", amount_minor=settled_minor, object_id=step.charge_id, provider=provider)
     if fee_minor:
         step.move(kind="fee", amount_minor=-fee_minor, object_id=step.charge_id, provider=provider)
-    step.transact("charge", gross_minor=amount_minor, fee_minor=fee_minor, source=step.charge_id, delayed=True)
+    step.transact("charge", gross_minor=settled_minor, fee_minor=fee_minor, source=step.charge_id, delayed=True)
+    reserves.keep(step, settled_minor=settled_minor, fee_minor=fee_minor)
 
 
 def end_with_parts(step: Step) -> None:
@@ -287,6 +300,7 @@ def begin_refund(step: Step) -> None:
     attempt = step.the_attempt()
     asked = command.amount_minor
     amount_minor = left_minor(payment) if asked is None else asked
+    settled_minor, postings = _refund_money(step, attempt, amount_minor)
     key = command.attribution.idempotency_key
     refund = step.refund = Refund(
         ids.refund_id(step.tenant, step.payment_id, key),
@@ -295,16 +309,15 @@ def begin_refund(step: Step) -> None:
         reason=command.reason,
         waiting=key,
         fee_returned_minor=_returned_fee_minor(step, attempt, amount_minor),
+        settled_minor=0 if conversions.of(attempt) is None else settled_minor,
     )
     returned_minor = refund.fee_returned_minor
-    step.postings = (
-        *ledger.refund(attempt.provider, step.tenant, amount_minor, payment.currency),
-        *ledger.fee_returned(step.tenant, returned_minor, payment.currency),
-    )
-    step.move(kind="refund", amount_minor=-amount_minor, object_id=refund.id, provider=attempt.provider)
+    step.postings = (*postings, *ledger.fee_returned(step.tenant, returned_minor, step.settles_in))
+    if settled_minor:
+        step.move(kind="refund", amount_minor=-settled_minor, object_id=refund.id, provider=attempt.provider)
     if returned_minor:
         step.move(kind="fee", amount_minor=returned_minor, object_id=refund.id, provider=attempt.provider)
-    step.transact("refund", gross_minor=-amount_minor, fee_minor=-returned_minor, source=refund.id)
+    step.transact("refund", gross_minor=-settled_minor, fee_minor=-returned_minor, source=refund.id)
     step.request(
         object_id=refund.id,
         operation="refund",
@@ -313,6 +326,24 @@ def begin_refund(step: Step) -> None:
         provider=attempt.provider,
         amount_minor=amount_minor,
         reference=attempt.reference,
+    )
+
+
+def _refund_money(step: Step, attempt: Attempt, amount_minor: int) -> tuple[int, Postings]:
+    """What the tenant pays for a refund, in the currency that the charge settled in, and the postings for it."""
+    payment, provider, tenant = step.payment, attempt.provider, step.tenant
+    conversion = conversions.of(attempt)
+    if conversion is None:
+        return amount_minor, ledger.refund(provider, tenant, amount_minor, payment.currency)
+    settled_minor = conversions.part_minor(
+        conversion,
+        captured_minor=attempt.captured_minor,
+        before_minor=refunded_minor(payment) + disputed_minor(payment),
+        amount_minor=amount_minor,
+    )
+    return settled_minor, (
+        *ledger.converted_refund(provider, amount_minor, payment.currency),
+        *ledger.converted_out(provider, tenant, -settled_minor, conversion.currency),
     )
 
 
@@ -448,7 +479,7 @@ def _heard(step: Step) -> Attempt:
 
 def keep_fee(step: Step, provider: str, object_id: str) -> Postings:
     """What the provider keeps for what the result tells of: the tenant's, or, where it pays by rules of its own, ours."""
-    fee_minor, currency = step.result.provider_fee_minor, step.payment.currency
+    fee_minor, currency = step.result.provider_fee_minor, step.settles_in
     if not fee_minor:
         return ()
     if step.the_attempt().scheduled:

@@ -10,6 +10,7 @@ from schemas.records import (
     Attribution,
     BalanceTransaction,
     BalanceTransactionType,
+    FxFact,
     Movement,
     MovementKind,
     PaymentCommand,
@@ -22,7 +23,7 @@ from schemas.records import (
     ProviderResult,
     RoutingDecision,
 )
-from streams.core import _objects, deadlines, ids, keys, ledger, routing, tenants
+from streams.core import _objects, conversions, deadlines, ids, keys, ledger, routing, tenants
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import InvariantBroken
 from streams.core.ledger import Postings
@@ -52,6 +53,7 @@ class Step:
         "digest",
         "dispute",
         "event_id",
+        "fx",
         "input",
         "message",
         "notice",
@@ -83,6 +85,7 @@ class Step:
         result: ProviderResult = _NO_RESULT,
         notice: ProviderNotice = _NO_NOTICE,
         decision: Decision | None = None,
+        tenant_state: TenantState | None = None,
     ) -> None:
         self.view = view
         self.input = input
@@ -115,8 +118,9 @@ class Step:
         self.proposal: ProposalObject | None = None
         self.transactions: tuple[BalanceTransaction, ...] = ()
         self.transactions_made = 0
-        self._tenant_state: TenantState | None = None
+        self._tenant_state = tenant_state
         self.routing: RoutingDecision | None = None
+        self.fx: FxFact | None = None
         self.postings: Postings = ()
         self.changes: dict[str, Any] = {}
 
@@ -124,6 +128,14 @@ class Step:
     def charge_id(self) -> str:
         """Id of the attempt at hand."""
         return ids.charge_id(self.payment_id, self.number)
+
+    @property
+    def settles_in(self) -> str:
+        """Currency of the tenant's money for the attempt at hand: the payment's own, or what it was converted to."""
+        attempt = self.attempt
+        if attempt is None or attempt.conversion is None or not attempt.conversion.rate:
+            return self.payment.currency
+        return attempt.conversion.currency
 
     def the_attempt(self) -> Attempt:
         """The attempt at hand, which must be there."""
@@ -189,6 +201,9 @@ class Step:
                 operation=operation,
                 amount_minor=amount_minor,
                 currency=payment.currency,
+                settlement_currency=conversions.asked_currency(self.attempt, operation)
+                if self.attempt is not None and self.attempt.conversion is not None
+                else "",
                 payment_method=self.changes.get("payment_method", payment.payment_method)
                 if operation == "authorize"
                 else "",
@@ -203,14 +218,14 @@ class Step:
         )
 
     def move(self, *, kind: MovementKind, amount_minor: int, object_id: str, provider: str) -> None:
-        """Tell settlement of money that moved; `amount_minor` is signed as the tenant sees it."""
+        """Tell settlement of money that moved; `amount_minor` is signed as the tenant sees it, in `settles_in`."""
         movements = self.decision.movements
         movements.append(
             Movement(
                 movement_id=ids.movement_id(self.digest, len(movements)),
                 tenant=self.tenant,
                 provider=provider,
-                currency=self.payment.currency,
+                currency=self.settles_in,
                 kind=kind,
                 amount_minor=amount_minor,
                 payment_id=self.payment_id,
@@ -222,12 +237,25 @@ class Step:
         )
 
     def transact(
-        self, kind: BalanceTransactionType, *, gross_minor: int, fee_minor: int, source: str, delayed: bool = False
+        self,
+        kind: BalanceTransactionType,
+        *,
+        gross_minor: int,
+        fee_minor: int,
+        source: str,
+        delayed: bool = False,
+        rate: str = "",
     ) -> None:
-        """Say how the tenant's balance changes with the event that has begun; `delayed` when it can't be paid out at once."""
+        """
+        Say how the tenant's balance changes with the event that has begun; `delayed` when it can't be paid out at once.
+
+        Amounts are in `settles_in`. A converted charge's rate is the charge's own where `rate` names no other.
+        """
         if not gross_minor and not fee_minor:
             return
         tenant = self.tenant_state() if delayed else None
+        attempt = self.attempt
+        conversion = None if attempt is None or attempt.conversion is None else conversions.of(attempt)
         self.transactions = (
             *self.transactions,
             BalanceTransaction(
@@ -236,9 +264,10 @@ class Step:
                 gross_minor=gross_minor,
                 fee_minor=fee_minor,
                 net_minor=gross_minor - fee_minor,
-                currency=self.payment.currency,
+                currency=self.payment.currency if conversion is None else conversion.currency,
                 source=source,
                 available_on_ms=self.input.time_ms + (tenant.available_delay_ms if tenant else 0),
+                exchange_rate="" if conversion is None else rate or conversion.rate,
             ),
         )
         self.transactions_made += 1
@@ -295,6 +324,7 @@ class Step:
                 decision=self.routing,
                 postings=ledger.balanced(self.postings),
                 balance_transactions=self.transactions,
+                fx=self.fx,
                 attribution=self.attribution,
                 cause_topic=input_.topic,
                 cause_partition=input_.partition,
@@ -308,6 +338,7 @@ class Step:
         self.transactions = ()
         self.transactions_made = 0
         self.routing = None
+        self.fx = None
         self.message = ""
 
     def update_refund(self, refund: Refund) -> None:

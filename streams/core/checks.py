@@ -40,6 +40,7 @@ BASIS_POINTS_MAX = 10_000
 CAPTURE_DAYS_MAX = 31
 ACTION_HOURS_MAX = 31 * 24
 AVAILABLE_DELAY_MS_MAX = 31 * 86_400_000
+RESERVE_DAYS_MAX = 366
 URL_CHARS_MAX = 2_000
 EVIDENCE_KEYS_MAX = 30
 EVIDENCE_VALUE_CHARS_MAX = 5_000
@@ -383,6 +384,8 @@ def _check_result_texts(result: ProviderResult) -> None:
     if _are_plain(
         result.provider_reference,
         result.decline_code,
+        result.settlement_currency,
+        result.fx_rate,
         who.on_behalf_of,
         who.reason,
         who.request_id,
@@ -392,6 +395,8 @@ def _check_result_texts(result: ProviderResult) -> None:
     texts = (
         ("provider_reference", result.provider_reference, TEXT_CHARS_MAX),
         ("decline_code", result.decline_code, TEXT_CHARS_MAX),
+        ("settlement_currency", result.settlement_currency, TEXT_CHARS_MAX),
+        ("fx_rate", result.fx_rate, TEXT_CHARS_MAX),
         ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
         ("attribution.reason", who.reason, TEXT_CHARS_MAX),
         ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
@@ -418,6 +423,19 @@ def _check_terms(tenant: Tenant) -> None:
         _refuse("invalid_field", "action_hours", f"A challenge lasts 1 to {ACTION_HOURS_MAX} hours.")
     if not 0 <= tenant.available_delay_ms <= AVAILABLE_DELAY_MS_MAX:
         _refuse("invalid_field", "available_delay_ms", f"available_delay_ms must be 0 to {AVAILABLE_DELAY_MS_MAX}.")
+    _check_reserve(tenant)
+
+
+def _check_reserve(tenant: Tenant) -> None:
+    """What is kept of captures, and the currency that they settle in."""
+    if not 0 <= tenant.reserve_basis_points <= BASIS_POINTS_MAX:
+        _refuse("invalid_field", "reserve_basis_points", f"reserve_basis_points must be 0 to {BASIS_POINTS_MAX}.")
+    days_min = 1 if tenant.reserve_basis_points else 0
+    if not days_min <= tenant.reserve_days <= RESERVE_DAYS_MAX:
+        _refuse("invalid_field", "reserve_days", f"A reserve is kept 1 to {RESERVE_DAYS_MAX} days.")
+    if tenant.settlement_currency and tenant.settlement_currency not in EXPONENTS:
+        message = "settlement_currency is an active ISO 4217 code in upper case, or empty."
+        _refuse("unknown_currency", "settlement_currency", message)
 
 
 def check_tenant(tenant: Tenant) -> None:

@@ -3,6 +3,8 @@
 A notice states how things are, not what changed: the status, and what is withdrawn and charged all in all. So one that
 comes twice or late changes nothing, and one that was missed is made good by the next. What is stated is posted once the
 charge is known to be captured, at most what the charge still holds against the tenant; the rest is for people to recover.
+
+Notices name no rate. A converted charge's dispute is posted as the same share of what the charge came to, its fee too.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas.records import Attribution, DisputeStatus, MovementKind, ProviderNotice, ProviderResult
-from streams.core import _objects, checks, fees, idempotency, ids, keys, ledger
+from streams.core import _objects, checks, conversions, fees, idempotency, ids, keys, ledger
 from streams.core._step import Step
 from streams.core.errors import CommandError, Refused
 from streams.core.idempotency import REPLIES_KEPT_MS
 from streams.core.ledger import Postings
-from streams.core.state import Attempt, Dispute, encode
+from streams.core.state import Attempt, Conversion, Dispute, encode
 
 DISPUTES_MAX = 32
 
@@ -159,7 +161,10 @@ def book(step: Step, dispute: Dispute) -> None:
     if changed == dispute:
         return
     taken_minor = changed.withdrawn_minor + changed.excess_minor - dispute.withdrawn_minor - dispute.excess_minor
-    own_minor = changed.withdrawn_minor - dispute.withdrawn_minor
+    if conversions.of(step.attempt) is None:
+        own_minor = changed.withdrawn_minor - dispute.withdrawn_minor
+    else:
+        own_minor = changed.settled_minor - dispute.settled_minor
     fee_minor = changed.fee_minor - dispute.fee_minor
     withdrawn = taken_minor > 0 or (taken_minor == 0 and fee_minor >= 0)
     step.begin()
@@ -185,38 +190,68 @@ def book(step: Step, dispute: Dispute) -> None:
 def _money(step: Step, attempt: Attempt, dispute: Dispute) -> tuple[Dispute, Postings]:
     """The dispute with everything posted that is stated, and the postings for it."""
     payment, tenant, provider = step.payment, step.tenant, attempt.provider
+    conversion, currency = conversions.of(attempt), step.settles_in
     moved_minor = dispute.stated_minor - dispute.withdrawn_minor - dispute.excess_minor
     if moved_minor > 0:
         own_minor = min(moved_minor, _objects.left_minor(payment))
     else:
         own_minor = min(0, moved_minor + dispute.excess_minor)
     excess_minor = moved_minor - own_minor
-    cost_minor = dispute.stated_fee_minor - dispute.cost_minor
-    rule = fees.rule(step.tenant_state(), payment_method=payment.payment_method, currency=payment.currency)
+    if conversion is None:
+        settled_minor = 0
+        cost_minor = dispute.stated_fee_minor - dispute.cost_minor
+        moved = ledger.dispute(provider, tenant, own_minor, currency)
+    else:
+        settled_minor = _settled_minor(step, conversion, attempt, dispute, own_minor)
+        cost_minor = _converted(conversion, attempt, dispute.stated_fee_minor) - _converted(
+            conversion, attempt, dispute.cost_minor
+        )
+        moved = (
+            *ledger.converted_in(provider, -own_minor, payment.currency),
+            *ledger.converted_out(provider, tenant, -settled_minor, currency),
+        )
+    rule = fees.rule(step.tenant_state(), payment_method=payment.payment_method, currency=currency)
     if attempt.scheduled and rule is not None:
         fee_minor = rule.dispute_minor - dispute.fee_minor if dispute.stated_minor and not dispute.fee_minor else 0
         fee_postings = (
-            *ledger.tenant_fee(tenant, fee_minor, payment.currency),
-            *ledger.provider_cost(provider, cost_minor, payment.currency),
+            *ledger.tenant_fee(tenant, fee_minor, currency),
+            *ledger.provider_cost(provider, cost_minor, currency),
         )
     elif attempt.scheduled:
         fee_minor = 0
-        fee_postings = ledger.provider_cost(provider, cost_minor, payment.currency)
+        fee_postings = ledger.provider_cost(provider, cost_minor, currency)
     else:
         fee_minor = cost_minor
-        fee_postings = ledger.fee(provider, tenant, cost_minor, payment.currency)
+        fee_postings = ledger.fee(provider, tenant, cost_minor, currency)
     changed = replace(
         dispute,
         withdrawn_minor=dispute.withdrawn_minor + own_minor,
         excess_minor=dispute.excess_minor + excess_minor,
         fee_minor=dispute.fee_minor + fee_minor,
         cost_minor=dispute.stated_fee_minor,
+        settled_minor=dispute.settled_minor + settled_minor,
     )
-    return changed, (
-        *ledger.dispute(provider, tenant, own_minor, payment.currency),
-        *ledger.dispute_excess(provider, excess_minor, payment.currency),
-        *fee_postings,
-    )
+    return changed, (*moved, *ledger.dispute_excess(provider, excess_minor, payment.currency), *fee_postings)
+
+
+def _converted(conversion: Conversion, attempt: Attempt, amount_minor: int) -> int:
+    """An amount in the payment's currency at the rate that the charge came to."""
+    return fees.share_minor(conversion.settled_minor, amount_minor, attempt.captured_minor)
+
+
+def _settled_minor(step: Step, conversion: Conversion, attempt: Attempt, dispute: Dispute, own_minor: int) -> int:
+    """What more the dispute takes of the tenant's money than is posted; negative where it gives back, in the end all of it."""
+    if own_minor > 0:
+        return conversions.part_minor(
+            conversion,
+            captured_minor=attempt.captured_minor,
+            before_minor=_objects.refunded_minor(step.payment) + _objects.disputed_minor(step.payment),
+            amount_minor=own_minor,
+        )
+    if not own_minor:
+        return 0
+    kept_minor = fees.share_minor(dispute.settled_minor, dispute.withdrawn_minor + own_minor, dispute.withdrawn_minor)
+    return kept_minor - dispute.settled_minor
 
 
 def take_result(step: Step) -> None:

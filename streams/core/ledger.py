@@ -2,6 +2,11 @@
 
 An account is 'kind:owner'. Positive amounts debit, negative ones credit. The legs of an event sum to zero per currency;
 that is checked when the event is made, and an event that does not balance stops the partition.
+
+Where a provider converts, `fx_conversion` stands between the two currencies, so that each of them balances by itself. What
+the provider owes in a currency is then `provider_receivable` and `fx_conversion` together: nothing in the payment's
+currency, and what the payment came to in the other one. The tenant bears the rate: what a refund costs more or less
+than its share of the charge is the tenant's (`fx_difference`), and nothing of it is ours.
 """
 
 from __future__ import annotations
@@ -21,6 +26,8 @@ CHART: dict[str, str] = {
     "provider_costs": "expense, provider: the provider's fees, where tenants pay by schedules of their own",
     "adjustments": "expense, tenant: what two operators gave to the tenant, or took from it",
     "stray_owed": "liability, provider: the same money as what customers are owed",
+    "fx_conversion": "asset, provider: between the currency that it took money in (credit) and the one that it owes it in (debit)",
+    "tenant_reserve": "liability, tenant: kept of what it has captured until the day that its contract says",
     "payout_in_transit": "liability, tenant: settled, on its way to the tenant (or, negative, to be collected)",
 }
 """Kinds of account: class, owner, meaning."""
@@ -43,6 +50,12 @@ PATTERNS: dict[str, str] = {
     "dispute_returned": "It gives it back: the reverse of dispute.",
     "dispute_excess": "It takes more than the charge still holds: debit provider_disputed, credit provider_receivable (the reverse when negative).",
     "adjustment": "Two operators put a balance right: debit adjustments, credit tenant_payable (the reverse when negative).",
+    "converted_in": "A converted capture, in the payment's currency: debit provider_receivable, credit fx_conversion (the reverse when negative: a dispute).",
+    "converted_refund": "A refund of it begins, in the payment's currency: debit fx_conversion, credit refund_pending (the reverse when negative: it failed).",
+    "converted_out": "The same money in the currency that it settles in: debit fx_conversion, credit tenant_payable (the reverse when negative).",
+    "fx_difference": "A refund came to more than its share of the charge: debit tenant_payable, credit fx_conversion (the reverse when it came to less).",
+    "reserve": "A part of a capture is kept in reserve: debit tenant_payable, credit tenant_reserve.",
+    "reserve_release": "Its day has come: the reverse of reserve.",
     "settle": "A window closes: debit tenant_payable, credit payout_in_transit by its net (the reverse when negative).",
 }
 """Every pattern by name. Each is a function of this module with the same name."""
@@ -150,6 +163,44 @@ def dispute_excess(provider: str, amount_minor: int, currency: str) -> Postings:
 def adjustment(tenant: str, amount_minor: int, currency: str) -> Postings:
     """Operators give to the tenant, or, negative, take from it."""
     return _legs(f"adjustments:{tenant}", f"tenant_payable:{tenant}", amount_minor, currency)
+
+
+def converted_in(provider: str, amount_minor: int, currency: str) -> Postings:
+    """The provider took money in the payment's currency that it converts, or, negative, takes it back."""
+    if not amount_minor:
+        return ()
+    return _legs(f"provider_receivable:{provider}", f"fx_conversion:{provider}", amount_minor, currency)
+
+
+def converted_refund(provider: str, amount_minor: int, currency: str) -> Postings:
+    """A refund of a converted payment begins, or, negative, has failed."""
+    if not amount_minor:
+        return ()
+    return _legs(f"fx_conversion:{provider}", f"refund_pending:{provider}", amount_minor, currency)
+
+
+def converted_out(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """What it came to for the tenant, in the currency that it settles in; negative when it goes back. Nothing when zero."""
+    if not amount_minor:
+        return ()
+    return _legs(f"fx_conversion:{provider}", f"tenant_payable:{tenant}", amount_minor, currency)
+
+
+def fx_difference(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A refund came to so much more than the tenant had paid for it, or, negative, to less; nothing when to the same."""
+    return converted_out(provider, tenant, -amount_minor, currency)
+
+
+def reserve(tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A part of a capture is kept; nothing when there is none."""
+    if not amount_minor:
+        return ()
+    return _legs(f"tenant_payable:{tenant}", f"tenant_reserve:{tenant}", amount_minor, currency)
+
+
+def reserve_release(tenant: str, amount_minor: int, currency: str) -> Postings:
+    """What was kept is the tenant's again."""
+    return _legs(f"tenant_reserve:{tenant}", f"tenant_payable:{tenant}", amount_minor, currency)
 
 
 def settle(tenant: str, net_minor: int, currency: str) -> Postings:

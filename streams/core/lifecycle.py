@@ -14,13 +14,27 @@ from schemas.records import (
     RoutingUpdate,
     Tenant,
 )
-from streams.core import checks, disputes, idempotency, ids, keys, late, refunds, resolutions, routing, table, tenants
+from streams.core import (
+    checks,
+    conversions,
+    disputes,
+    idempotency,
+    ids,
+    keys,
+    late,
+    refunds,
+    reserves,
+    resolutions,
+    routing,
+    table,
+    tenants,
+)
 from streams.core._row import Row
 from streams.core._step import NO_PAYMENT, Step
 from streams.core.deadlines import EXPIRIES_PER_TICK_MAX
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import CommandError, InvariantBroken, Refused, of_refusal
-from streams.core.state import Attempt, Clock, Payment, StoredReply, decode, encode
+from streams.core.state import Attempt, Clock, Payment, StoredReply, TenantState, decode, encode
 
 _OF_DISPUTES = ("submit_evidence", "accept_dispute")
 _EFFECTS = frozenset({"authorized", "captured", "refunded"})
@@ -65,39 +79,77 @@ def _tick(view: View, input: Input, tick: ClockTick, decision: Decision) -> None
         return
     decision.writes.append((keys.CLOCK, encode(Clock(tick.time_ms))))
     idempotency.prune(view, tick.time_ms, decision)
+    changed: set[tuple[str, str]] = set()
     for count, (mark, _) in enumerate(view.range(keys.DUE_PREFIX)):
         due_ms, tenant, payment_id = keys.due_parts(mark)
         if due_ms > tick.time_ms or count == EXPIRIES_PER_TICK_MAX:
             break
         _expire(view, input, decision, tenant=tenant, payment_id=payment_id)
+        changed.add((tenant, payment_id))
+    for count, (mark, _) in enumerate(view.range(keys.RESERVE_PREFIX)):
+        due_ms, tenant, payment_id = keys.due_parts(mark)
+        if due_ms > tick.time_ms or count == reserves.RELEASES_PER_TICK_MAX:
+            break
+        if (tenant, payment_id) not in changed:  # else the next tick finds it: a decision changes a payment once
+            _release(view, input, decision, tenant=tenant, payment_id=payment_id, until_ms=tick.time_ms)
+            changed.add((tenant, payment_id))
 
 
 def _expire(view: View, input: Input, decision: Decision, *, tenant: str, payment_id: str) -> None:  # noqa: A002
     """An authorisation or a challenge has lasted long enough."""
+    step = _timed(view, input, decision, tenant=tenant, payment_id=payment_id, reason="expired")
+    before = step.payment
+    if table.run(step, "expire") is None:
+        message = f"{tenant}/{payment_id} was to expire while it is {before.status}"
+        raise InvariantBroken(message)
+    _save(step, before)
+
+
+def _release(
+    view: View,
+    input: Input,  # noqa: A002
+    decision: Decision,
+    *,
+    tenant: str,
+    payment_id: str,
+    until_ms: int,
+) -> None:
+    """What was kept in reserve of a capture is the tenant's again."""
+    step = _timed(view, input, decision, tenant=tenant, payment_id=payment_id, reason="reserve_due")
+    before = step.payment
+    reserves.release(step, until_ms)
+    _save(step, before)
+
+
+def _timed(
+    view: View,
+    input: Input,  # noqa: A002
+    decision: Decision,
+    *,
+    tenant: str,
+    payment_id: str,
+    reason: str,
+) -> Step:
+    """A step about a payment whose time has come, by nobody but the clock."""
     value = view.get(keys.payment(tenant, payment_id))
     if value is None:
-        message = f"{tenant}/{payment_id} was to expire and is not there"
+        message = f"{tenant}/{payment_id} has come due and is not there"
         raise InvariantBroken(message)
-    payment = decode(Payment, value)
-    step = Step(
+    return Step(
         view=view,
         input=input,
         tenant=tenant,
         payment_id=payment_id,
-        payment=payment,
+        payment=decode(Payment, value),
         attribution=Attribution(
             actor_kind="system",
             actor_id="lifecycle",
             on_behalf_of=tenant,
-            reason="expired",
+            reason=reason,
             request_id=f"{input.topic}/{input.partition}/{input.offset}",
         ),
         decision=decision,
     )
-    if table.run(step, "expire") is None:
-        message = f"{tenant}/{payment_id} was to expire while it is {payment.status}"
-        raise InvariantBroken(message)
-    _save(step, payment)
 
 
 def _save(step: Step, before: Payment) -> bytes:
@@ -122,7 +174,7 @@ def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # 
     try:
         checks.check_time(input.time_ms)
         checks.check_command(command)
-        tenants.check_may(view, command.tenant, command.kind)
+        terms = tenants.check_may(view, command.tenant, command.kind)
     except Refused as refused:
         decision.refused = refused
         idempotency.refusal(command, input, of_refusal(refused), decision)
@@ -141,9 +193,9 @@ def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # 
         return decision
     stored = StoredReply(digest, reply_partition=command.reply_partition, correlation_id=command.correlation_id)
     try:
-        return _carry_out(_step(view, input, command, payment), stored)
+        return _carry_out(_step(view, input, command, payment, terms), stored)
     except CommandError as problem:
-        step = _step(view, input, command, payment)
+        step = _step(view, input, command, payment, terms)
         stored = idempotency.complete(stored, value or b"", problem=problem)
         # A refused create leaves nothing behind, its answer neither; a key used wrongly stays the first user's.
         if payment is not None and problem.error.type != "idempotency_error":
@@ -152,7 +204,13 @@ def _command(view: View, input: Input, command: PaymentCommand) -> Decision:  # 
         return step.decision
 
 
-def _step(view: View, input: Input, command: PaymentCommand, payment: Payment | None) -> Step:  # noqa: A002
+def _step(
+    view: View,
+    input: Input,  # noqa: A002
+    command: PaymentCommand,
+    payment: Payment | None,
+    terms: TenantState,
+) -> Step:
     return Step(
         view=view,
         input=input,
@@ -161,6 +219,7 @@ def _step(view: View, input: Input, command: PaymentCommand, payment: Payment | 
         payment=payment,
         attribution=command.attribution,
         command=command,
+        tenant_state=terms,
     )
 
 
@@ -314,7 +373,7 @@ def _refund_result(step: Step) -> None:
         raise _foreign("request_id", "Nothing was asked under this request id.")
     if result.provider != step.attempt.provider:
         raise _foreign("provider", "Another provider was asked.")
-    outcome = _outcome(result, asked_minor=refund.amount_minor, currency=step.payment.currency)
+    outcome = _outcome(result, attempt=step.attempt, asked_minor=refund.amount_minor, currency=step.payment.currency)
     if refunds.take_result(step, refund, outcome) and refund.waiting:
         step.update_refund(replace(step.the_refund(), waiting=""))
         idempotency.finish(step, refund.waiting, encode(step.payment), refund_id=refund.id)
@@ -335,7 +394,7 @@ def _charge_result(step: Step) -> None:
     asked_minor = payment.amount_minor
     if result.operation != "authorize":
         asked_minor = attempt.asked_minor if request == attempt.requests else result.amount_minor
-    outcome = _outcome(result, asked_minor=asked_minor, currency=payment.currency)
+    outcome = _outcome(result, attempt=attempt, asked_minor=asked_minor, currency=payment.currency)
     if outcome != result.outcome:
         step.result = replace(result, outcome=outcome)
     if _is_awaited(attempt, result, request=request, latest=number == len(payment.attempts)):
@@ -375,9 +434,9 @@ def _is_awaited(attempt: Attempt, result: ProviderResult, *, request: int, lates
     return result.operation == attempt.operation and request == attempt.requests
 
 
-def _outcome(result: ProviderResult, *, asked_minor: int, currency: str) -> ProviderOutcome:
-    """The outcome, or integrity_failure where the provider reports another amount or currency than asked."""
+def _outcome(result: ProviderResult, *, attempt: Attempt, asked_minor: int, currency: str) -> ProviderOutcome:
+    """The outcome, or integrity_failure where the provider reports another amount, currency or conversion than can be."""
     if result.outcome in _EFFECTS:
-        fits = result.amount_minor == asked_minor and result.amount_minor > 0 and result.currency == currency
-        return result.outcome if fits else "integrity_failure"
+        right = result.amount_minor == asked_minor and result.amount_minor > 0 and result.currency == currency
+        return result.outcome if right and conversions.fits(result, attempt) else "integrity_failure"
     return result.outcome

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas.records import ProviderOutcome, RefundStatus
-from streams.core import checks, ledger
+from streams.core import checks, conversions, ledger
 from streams.core._effects import keep_fee
 from streams.core._step import Step
 from streams.core.ledger import Postings
@@ -18,29 +18,56 @@ Effect = Callable[[Step, Refund], Refund]
 
 
 def _made(step: Step, refund: Refund) -> Refund:
-    """The provider has made it (refunded, fee)."""
-    provider, currency = step.the_attempt().provider, step.payment.currency
+    """The provider has made it (refunded, fee; fx_difference where it was converted)."""
+    provider = step.the_attempt().provider
+    settled_minor, difference = _came_to(step, refund)
     step.postings = (
-        *ledger.refunded(provider, refund.amount_minor, currency),
+        *ledger.refunded(provider, refund.amount_minor, step.payment.currency),
+        *difference,
         *keep_fee(step, provider, refund.id),
     )
-    return replace(refund, doubt="")
+    return replace(refund, doubt="", settled_minor=settled_minor)
+
+
+def _came_to(step: Step, refund: Refund) -> tuple[int, Postings]:
+    """What a converted refund came to at its own rate, and the postings for the tenant's gain or loss by that."""
+    result = step.result
+    if not result.settlement_currency:
+        return refund.settled_minor, ()
+    provider = step.the_attempt().provider
+    step.fx = conversions.fact(result)
+    more_minor = result.settlement_amount_minor - refund.settled_minor
+    if more_minor:
+        step.move(kind="refund", amount_minor=-more_minor, object_id=refund.id, provider=provider)
+        step.transact("refund", gross_minor=-more_minor, fee_minor=0, source=refund.id, rate=result.fx_rate)
+    postings = ledger.fx_difference(provider, step.tenant, more_minor, step.settles_in)
+    return result.settlement_amount_minor, postings
 
 
 def _failed(step: Step, refund: Refund) -> Refund:
     """The tenant has the money back (refund_failed); settlement is told."""
-    provider = step.the_attempt().provider
-    return _give_tenant(
-        step, refund, ledger.refund_failed(provider, step.tenant, refund.amount_minor, step.payment.currency)
-    )
+    provider, tenant, payment = step.the_attempt().provider, step.tenant, step.payment
+    if conversions.of(step.attempt) is None:
+        postings = ledger.refund_failed(provider, tenant, refund.amount_minor, payment.currency)
+    else:
+        postings = (
+            *ledger.converted_refund(provider, -refund.amount_minor, payment.currency),
+            *ledger.converted_out(provider, tenant, refund.settled_minor, step.settles_in),
+        )
+    return _give_tenant(step, refund, postings)
 
 
 def _returned(step: Step, refund: Refund) -> Refund:
     """The tenant has the money back (refund_returned); settlement is told."""
-    provider = step.the_attempt().provider
-    return _give_tenant(
-        step, refund, ledger.refund_returned(provider, step.tenant, refund.amount_minor, step.payment.currency)
-    )
+    provider, tenant, payment = step.the_attempt().provider, step.tenant, step.payment
+    if conversions.of(step.attempt) is None:
+        postings = ledger.refund_returned(provider, tenant, refund.amount_minor, payment.currency)
+    else:
+        postings = (
+            *ledger.converted_in(provider, refund.amount_minor, payment.currency),
+            *ledger.converted_out(provider, tenant, refund.settled_minor, step.settles_in),
+        )
+    return _give_tenant(step, refund, postings)
 
 
 def _give_tenant(step: Step, refund: Refund, postings: Postings) -> Refund:
@@ -48,11 +75,13 @@ def _give_tenant(step: Step, refund: Refund, postings: Postings) -> Refund:
     result = step.result
     provider = step.the_attempt().provider
     fee_minor = refund.fee_returned_minor
-    step.postings = (*postings, *ledger.tenant_fee(step.tenant, fee_minor, step.payment.currency))
-    step.move(kind="refund_failure", amount_minor=refund.amount_minor, object_id=refund.id, provider=provider)
+    amount_minor = refund.amount_minor if conversions.of(step.attempt) is None else refund.settled_minor
+    step.postings = (*postings, *ledger.tenant_fee(step.tenant, fee_minor, step.settles_in))
+    if amount_minor:
+        step.move(kind="refund_failure", amount_minor=amount_minor, object_id=refund.id, provider=provider)
     if fee_minor:
         step.move(kind="fee", amount_minor=-fee_minor, object_id=refund.id, provider=provider)
-    step.transact("refund_failure", gross_minor=refund.amount_minor, fee_minor=fee_minor, source=refund.id)
+    step.transact("refund_failure", gross_minor=amount_minor, fee_minor=fee_minor, source=refund.id)
     step.message = checks.safe_text(result.message)
     return replace(refund, doubt="", failure=result.decline_code or result.outcome)
 

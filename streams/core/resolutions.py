@@ -74,7 +74,7 @@ def _result(
 def _adjust(step: Step, amount_minor: int, source: str) -> None:
     attempt = step.the_attempt()
     step.begin()
-    step.postings = ledger.adjustment(step.tenant, amount_minor, step.payment.currency)
+    step.postings = ledger.adjustment(step.tenant, amount_minor, step.settles_in)
     step.move(kind="adjustment", amount_minor=amount_minor, object_id=source, provider=attempt.provider)
     step.transact("adjustment", gross_minor=amount_minor, fee_minor=0, source=source)
     status = step.payment.status

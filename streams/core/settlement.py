@@ -35,12 +35,16 @@ _SYSTEM = Attribution(actor_kind="system", actor_id="settlement")
 
 _SIGNS: dict[MovementKind, int] = {
     "capture": 1,
-    "refund": -1,
     "refund_failure": 1,
     "dispute": -1,
     "dispute_reversal": 1,
+    "reserve": -1,
+    "reserve_release": 1,
 }
-"""Which way money of a kind moves, as the tenant sees it; fees (which may be returned) and adjustments go either way."""
+"""
+Which way money of a kind moves, as the tenant sees it. Fees (which may be returned), adjustments and refunds (of which a
+converted one may come to less than the tenant had paid for it) go either way.
+"""
 
 
 def settle(view: View, input: Input) -> Decision:  # noqa: A002 - what it is called everywhere here
@@ -82,7 +86,7 @@ def _check(movement: Movement) -> None:
         raise Refused(reason="invalid_field", field="kind", message="This version does not know this kind of movement.")
     if not 0 < abs(amount_minor) <= AMOUNT_MINOR_MAX or amount_minor * _SIGNS.get(movement.kind, amount_minor) < 0:
         message = (
-            "A movement's amount is not zero, and signed as the tenant sees it: captures positive, refunds negative."
+            "A movement's amount is not zero, and signed as the tenant sees it: captures positive, disputes negative."
         )
         raise Refused(reason="invalid_amount", field="amount_minor", message=message)
     if not windows.TIME_MS_MIN <= movement.occurred_ms <= windows.TIME_MS_MAX:

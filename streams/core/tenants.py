@@ -18,8 +18,8 @@ def known(view: View, tenant: str) -> TenantState | None:
     return None if value is None else decode_configuration(TenantState, value)
 
 
-def check_may(view: View, tenant: str, kind: CommandKind) -> None:
-    """Raises `Refused` when the tenant is unknown, or suspended and the command would be new business."""
+def check_may(view: View, tenant: str, kind: CommandKind) -> TenantState:
+    """The tenant's configuration. Raises `Refused` when the tenant is unknown, or suspended and the command would be new business."""
     state = known(view, tenant)
     if state is None:
         message = "This tenant is not known here. Make the tenant first, or check the id."
@@ -27,6 +27,7 @@ def check_may(view: View, tenant: str, kind: CommandKind) -> None:
     if not state.active and kind in _NEW_BUSINESS:
         message = "This tenant is suspended: new payments are refused until it is active again."
         raise Refused(reason="unknown_tenant", field="tenant", message=message)
+    return state
 
 
 def learn(view: View, tenant: Tenant, decision: Decision) -> None:
@@ -50,5 +51,8 @@ def learn(view: View, tenant: Tenant, decision: Decision) -> None:
             tuple((one.payment_method, one.days) for one in tenant.capture_rules),
             tenant.action_hours,
             tenant.available_delay_ms,
+            tenant.reserve_basis_points,
+            tenant.reserve_days,
+            tenant.settlement_currency,
         )
         decision.writes.append((keys.tenant(tenant.tenant), encode(state)))
