@@ -16,6 +16,7 @@ import msgspec
 from faust.app.base import BootStrategy
 from faust.worker import Worker
 
+from schemas import deadman
 from streams.runtime import faults
 from streams.runtime.batch import Rejection
 from streams.runtime.config import TaskConfig
@@ -58,6 +59,7 @@ class RuntimeWorker(Worker):
 
     def execute_from_commandline(self) -> NoReturn:
         """Run until stopped; status 0 after a signal, `EXIT_FAILED` after a failed task."""
+        deadman.arm()
         try:
             super().execute_from_commandline()
         except SystemExit as ended:

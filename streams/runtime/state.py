@@ -105,7 +105,7 @@ class StateView:
 
     def move(self, positions: Mapping[str, int]) -> None:
         """The batch takes the state to these positions; part of its changes like everything else."""
-        self._overlay[POSITIONS_KEY] = msgspec.json.encode(self.positions() | positions, order="sorted")
+        self._overlay[POSITIONS_KEY] = msgspec.json.encode({**self.positions(), **positions}, order="sorted")
 
     def changes(self) -> dict[bytes, bytes | None]:
         """What the batch changed, in the order of first change; one entry a key."""

@@ -7,9 +7,13 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from connectors.providers.gateway._settings import GROUP
 from infra.kafka import Broker
 from schemas import codec
+from schemas.catalogue import PROVIDER_REQUESTS
 from tests.integration._gateway_kit import (
     CONTINUE,
     KILL,
@@ -20,6 +24,7 @@ from tests.integration._gateway_kit import (
     assert_books_agree,
     make_topics,
     rejections,
+    wait_until,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -357,3 +362,45 @@ def test_notices_are_appended_once_though_gateways_are_killed(world):
             (one.tenant, one.dispute_status, one.withdrawn_minor == one.amount_minor) for one in results.notices
         } == {("acme", "needs_response", True)}
         assert all(one.attribution.actor_kind == "provider" for one in results.notices)
+
+
+@pytest.mark.parametrize("said", ["nothing", "old offsets"])
+def test_a_coordinator_that_has_not_read_its_log_is_not_believed(world, said):
+    """The group's offsets are gone, or old, between two lives: what is done is not done again, and what is parked goes on."""
+    requests = [
+        world.request(number, payment_method="pm_test_dropAfterCharge" if number % 4 == 0 else "pm_card_visa")
+        for number in range(40)
+    ]
+    with world.simulator(seed=3), Results(world) as results:
+        with world.gateway(session_timeout_s=6) as gateway:
+            world.send(requests)
+            results.wait_definite(requests)
+            gateway.signal(TERM)
+            assert gateway.wait() == 0
+        forget(world.bootstrap, everything=said == "nothing")
+        more = [world.request(number, payment_method="pm_card_visa") for number in range(40, 60)]
+        with world.gateway() as gateway:
+            world.send(more)
+            found = results.wait_definite([*requests, *more])
+            assert "going on from there" in gateway.text()
+        assert_books_agree(world, [*requests, *more], found)
+
+
+def forget(bootstrap: str, *, everything: bool) -> None:
+    """Take the group's offsets away, or set them back to the beginning, once its static member's session has ended."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    held = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP)])[GROUP].result(60).topic_partitions
+    back = [TopicPartition(PROVIDER_REQUESTS.name, where.partition, 0) for where in held if where.offset > 0]
+    assert back, "the gateway has committed something"
+
+    def done() -> bool:
+        asked = ConsumerGroupTopicPartitions(GROUP, back)
+        made = admin.delete_consumer_groups([GROUP]) if everything else admin.alter_consumer_group_offsets([asked])
+        try:
+            answered = made[GROUP].result(60)
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError.NON_EMPTY_GROUP, error
+            return False
+        return everything or all(where.error is None for where in answered.topic_partitions)
+
+    wait_until(done, what=lambda: "the end of the gateway's session")

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from connectors.clickhouse import verify
+from connectors.providers.gateway._items import POSITION_KEY
 from connectors.providers.gateway._settings import BATCH_MAX, GROUP, IN_FLIGHT_MAX, PENDING_MAX
 from infra.kafka import Broker, prepare_quick_starts
 from schemas import codec
@@ -306,7 +307,7 @@ def created(worker: Running) -> int:
 def parked(bootstrap: str) -> int:
     """Requests that wait in gateway.pending: those with a newest value that is no tombstone."""
     newest = {message.key(): message.value() for message in committed_records(bootstrap, GATEWAY_PENDING.name)}
-    return sum(value is not None for value in newest.values())
+    return sum(value is not None and key != POSITION_KEY for key, value in newest.items())
 
 
 def waiting(bootstrap: str) -> int:

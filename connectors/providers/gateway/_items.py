@@ -12,6 +12,9 @@ from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS
 # gateway.pending holds each request as it was read, in the partition it was read from, with these headers.
 HEADER_OFFSET, HEADER_MADE_MS, HEADER_KEY, HEADER_REPORTED = "offset", "made_ms", "key", "reported"
 
+# Beside them, under this key, how far each partition's requests are done: what is committed to the group too, in the same transaction.
+POSITION_KEY = b"\xffposition"
+
 
 class Place(msgspec.Struct, frozen=True):
     """A partition of provider.requests during one assignment to this process, and an offset in it (-1: the partition as such).
@@ -76,10 +79,7 @@ def result_of(asked: Asked, outcome: Outcome, inquiries: int) -> Produce:
 def parked(asked: Asked, place: Place, *, reported: bool, in_window: bool, result: Produce | None) -> Item:
     """A request moved to, or told about in, the pending topic, with what is reported of it."""
     headers = (
-        (  # gateway.pending holds each request as it was read, in the partition it was read from, with these headers.
-            HEADER_OFFSET,
-            b"%d" % place.offset,
-        ),
+        (HEADER_OFFSET, b"%d" % place.offset),
         (HEADER_MADE_MS, b"%d" % asked.made_ms),
         (HEADER_KEY, asked.key),
         (HEADER_REPORTED, b"%d" % reported),
@@ -94,3 +94,15 @@ def resolved(asked: Asked, place: Place, *, parked: bool, result: Produce) -> It
         return Item(place, (result,), marks_done=True)
     tombstone = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), None, place.partition)
     return Item(place, (result, tombstone), marks_done=False)
+
+
+def positioned(place: Place, *, position: int, metadata: str) -> Item:
+    """How far a partition is done, said in the pending topic."""
+    value = b"%d %s" % (position, metadata.encode())
+    return Item(place, (Produce(GATEWAY_PENDING.name, POSITION_KEY, value, place.partition),), marks_done=False)
+
+
+def position_of(value: bytes) -> tuple[int, str]:
+    """Position and metadata that `positioned` wrote."""
+    position, _, metadata = value.decode().partition(" ")
+    return int(position), metadata

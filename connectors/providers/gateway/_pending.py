@@ -1,4 +1,4 @@
-"""Finds the pending requests of partitions that were just assigned."""
+"""Finds the pending requests of partitions that were just assigned, and how far these partitions are done."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from connectors.providers.gateway._items import (
     HEADER_MADE_MS,
     HEADER_OFFSET,
     HEADER_REPORTED,
+    POSITION_KEY,
     Pending,
     Place,
+    position_of,
 )
 from schemas.catalogue import GATEWAY_PENDING
 from schemas.clients import consumer_config
@@ -40,8 +42,12 @@ def ends(kafka: dict[str, Any], partitions: list[int]) -> dict[int, int]:
     return {where.partition: future.result(timeout=2 * ENDS_DEADLINE_S).offset for where, future in futures.items()}
 
 
-def restore(kafka: dict[str, Any], places: list[Place]) -> list[Pending]:
-    """Every request of these partitions that was parked and not resolved. Raises `GatewayStopped` when they can't be read."""
+def restore(kafka: dict[str, Any], places: list[Place]) -> tuple[list[Pending], dict[int, tuple[int, str]]]:
+    """
+    Every request of these partitions that was parked and not resolved; and position and metadata of each partition that has any.
+
+    Raises `GatewayStopped` when they can't be read.
+    """
     left = {partition: end for partition, end in ends(kafka, [place.partition for place in places]).items() if end > 0}
     latest: dict[tuple[int, bytes], Message] = {}
     reader = Consumer(
@@ -62,7 +68,16 @@ def restore(kafka: dict[str, Any], places: list[Place]) -> list[Pending]:
     finally:
         reader.close()
     by_partition = {place.partition: place for place in places}
-    return [_pending_of(message, by_partition[partition]) for (partition, _), message in latest.items()]
+    positions = {
+        partition: position_of(message.value() or b"")
+        for (partition, key), message in latest.items()
+        if key == POSITION_KEY
+    }
+    return [
+        _pending_of(message, by_partition[partition])
+        for (partition, key), message in latest.items()
+        if key != POSITION_KEY
+    ], positions
 
 
 def _reached(message: Message, left: dict[int, int]) -> bool:

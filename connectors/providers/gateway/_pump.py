@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.providers.errors import Fenced, GatewayStopped, UntranslatableRequest
 from connectors.providers.gateway import _pending, _translation
-from connectors.providers.gateway._items import Item, Pending, Place, Produce, Reading
+from connectors.providers.gateway._items import Item, Pending, Place, Produce, Reading, positioned
 from connectors.providers.gateway._settings import (
     BATCH_MAX,
     IN_FLIGHT_MAX,
@@ -235,7 +235,11 @@ class Pump:
             if item.marks_done:
                 self._windows[item.place.partition].mark(item.place.offset)
         touched = sorted({item.place.partition for item in batch})
-        if transactions.commit(batch, self._offsets(touched), self._consumer.consumer_group_metadata()):
+        offsets = self._offsets(touched)
+        said = [
+            positioned(self._places[at.partition], position=at.offset, metadata=at.metadata or "") for at in offsets
+        ]
+        if transactions.commit([*batch, *said], offsets, self._consumer.consumer_group_metadata()):
             self._items = later
         else:
             # Marked already, and so not to be marked again.
@@ -256,19 +260,25 @@ class Pump:
         """Take over partitions.
 
         1. The committed offsets, read so that the broker first resolves any transaction of a predecessor that holds some: after that, a
-           predecessor can commit nothing more. 2. The pending requests. 3. Only then requests.
+           predecessor can commit nothing more. 2. The pending requests, and how far the pending topic says that each partition is done: it is
+           believed rather than a group's coordinator that knows none of its offsets or old ones, as one may that has just been started
+           and has not read its log (Kafka 4.2, seen after a broker's `kill -9`). 3. Only then requests.
         """
         self._assignments += 1
         committed = consumer.committed(partitions, timeout=COMMITTED_DEADLINE_S)
-        starts: list[TopicPartition] = []
         for where in committed:
             if where.error is not None:
                 raise KafkaException(where.error)
-            offset = where.offset if where.offset >= 0 else consumer.get_watermark_offsets(where, timeout=30.0)[0]
-            self._windows[where.partition] = Window(position=offset, metadata=where.metadata or "")
             self._places[where.partition] = Place(where.partition, self._assignments)
+        places = [self._places[where.partition] for where in committed]
+        pendings, positions = _pending.restore(self._kafka, places) if places else ([], {})
+        starts: list[TopicPartition] = []
+        for where in committed:
+            offset, metadata = _believed(where, positions.get(where.partition))
+            if offset < 0:
+                offset = consumer.get_watermark_offsets(where, timeout=30.0)[0]
+            self._windows[where.partition] = Window(position=offset, metadata=metadata)
             starts.append(TopicPartition(where.topic, where.partition, offset))
-        pendings = _pending.restore(self._kafka, [self._places[where.partition] for where in starts]) if starts else []
         consumer.assign(starts)
         self._handler.restore(pendings)
         log.info("assigned %d partitions with %d pending requests", len(starts), len(pendings))
@@ -293,6 +303,18 @@ class Pump:
             self._places.pop(number, None)
             self._paused.discard(number)
         self._handler.drop(numbers)
+
+
+def _believed(said: TopicPartition, recorded: tuple[int, str] | None) -> tuple[int, str]:
+    """Position and metadata to go on from: those of the pending topic, unless somebody set the group's offset beyond them by hand."""
+    if recorded is None or said.offset > recorded[0]:
+        return said.offset, said.metadata or ""
+    if said.offset < recorded[0]:
+        log.warning(
+            "%s[%d]: Kafka says offset %d, the pending topic %d: going on from there",
+            said.topic, said.partition, said.offset, recorded[0],
+        )  # fmt: skip
+    return recorded
 
 
 def committable(items: list[Item], windows: Mapping[int, Window]) -> tuple[list[Item], list[Item]]:
