@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from fractions import Fraction
 from typing import Any
 
+from schemas.currencies import EXPONENTS
+from streams.core.state import Payment, decode
 from tests.unit.core.world import World
 
 
@@ -15,6 +18,8 @@ def audit(world: World) -> None:
     accounts = _accounts(events)
     _money(events, world.movements, accounts, scheduled=bool(world.tenant.fees))
     _balances(events, world.movements)
+    _conversions(events)
+    _reserves(world, accounts)
     _captures(events)
     _causes(world)
 
@@ -54,23 +59,80 @@ def _money(events: list[Any], movements: list[Any], accounts: dict[tuple[str, st
     for movement in movements:
         assert movement.event_id in known
         tenants[movement.tenant, movement.currency] += movement.amount_minor
-        if movement.kind != "adjustment" and not (scheduled and movement.kind == "fee"):
+        own = movement.kind in {"adjustment", "reserve", "reserve_release"} or (scheduled and movement.kind == "fee")
+        if not own:
             providers[movement.provider, movement.currency] += movement.amount_minor
+    owed: dict[tuple[str, str], int] = defaultdict(int)
     for (account, currency), balance in accounts.items():
         kind, owner = account.split(":")
         if kind == "tenant_payable":
             assert -balance == tenants.pop((owner, currency), 0), account
-        elif kind == "provider_receivable":
-            pending = accounts.get((f"refund_pending:{owner}", currency), 0)
-            disputed = accounts.get((f"provider_disputed:{owner}", currency), 0)
-            costs = accounts.get((f"provider_costs:{owner}", currency), 0)
-            assert balance + pending + disputed + costs == providers.pop((owner, currency), 0), account
-        elif kind in {"authorization_hold", "provider_stray", "provider_disputed"}:
+        elif kind in {"provider_receivable", "fx_conversion", "refund_pending", "provider_disputed", "provider_costs"}:
+            owed[owner, currency] += balance
+        if kind in {"authorization_hold", "provider_stray", "provider_disputed"}:
             assert balance >= 0, account
-        elif kind in {"refund_pending", "stray_owed", "authorized_funds", "platform_fees"}:
+        elif kind in {"refund_pending", "stray_owed", "authorized_funds", "platform_fees", "tenant_reserve"}:
             assert balance <= 0, account
     assert not any(tenants.values())
-    assert not any(providers.values())
+    for of in owed.keys() | providers.keys():
+        assert owed.get(of, 0) == providers.get(of, 0), of
+
+
+def _conversions(events: list[Any]) -> None:
+    """Stated amounts are their rate's, what is posted is what was stated, and nothing converted is left without a rate."""
+    for event in events:
+        legs = [leg for leg in event.postings if leg.account.startswith("fx_conversion:")]
+        if event.fx is None:
+            assert not legs or all(one.exchange_rate for one in event.balance_transactions), event
+            continue
+        fx = event.fx
+        assert fx.from_currency == event.payment.currency != fx.to_currency
+        exact = Fraction(fx.from_minor, 10 ** EXPONENTS[fx.from_currency]) * Fraction(fx.rate)
+        assert abs(fx.to_minor - exact * 10 ** EXPONENTS[fx.to_currency]) < 1
+        assert all(one.currency == fx.to_currency and one.exchange_rate for one in event.balance_transactions)
+        if event.refund is None:
+            assert {leg.currency: leg.amount_minor for leg in legs} == {
+                currency: minor
+                for currency, minor in ((fx.from_currency, -fx.from_minor), (fx.to_currency, fx.to_minor))
+                if minor
+            }
+    refunds: dict[str, list[Any]] = defaultdict(list)
+    for event in events:
+        if event.refund is not None:
+            refunds[event.refund.id].append(event)
+    for refund, told in refunds.items():
+        _refund_comes_out(refund, told)
+
+
+def _refund_comes_out(refund: str, events: list[Any]) -> None:
+    """A converted refund costs the tenant what the provider says in the end; one that failed, nothing at all."""
+    paid = sum(
+        leg.amount_minor
+        for event in events
+        for leg in event.postings
+        if leg.account.startswith("fx_conversion:") and leg.currency != event.payment.currency
+    )
+    stated = [event.fx.to_minor for event in events if event.fx is not None]
+    last = events[-1].refund.status
+    if last == "failed":
+        assert paid == 0, refund
+    elif last == "succeeded" and stated:
+        assert paid == -stated[-1], refund
+
+
+def _reserves(world: World, accounts: dict[tuple[str, str], int]) -> None:
+    """What is kept in reserve is what payments hold of it, each part marked with its day."""
+    kept: dict[str, int] = defaultdict(int)
+    for key, value in world.view.range(b"p/"):
+        payment = decode(Payment, value)
+        for one in payment.reserves:
+            conversion = payment.attempts[one.attempt - 1].conversion
+            kept[payment.currency if conversion is None else conversion.currency] += one.amount_minor
+            assert b"z/" + one.due_ms.to_bytes(8, "big") + key in world.view.data
+    for (account, currency), balance in accounts.items():
+        if account.startswith("tenant_reserve:"):
+            assert -balance == kept.pop(currency, 0)
+    assert not kept
 
 
 def _balances(events: list[Any], movements: list[Any]) -> None:

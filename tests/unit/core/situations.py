@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schemas.records import RoutingUpdate
-from tests.unit.core.world import World
+from schemas.records import FeeRule, RoutingUpdate, Tenant
+from tests.unit.core.world import TENANT, World
 
 Situation = Callable[[World], object]
 
@@ -256,8 +256,25 @@ SITUATIONS: dict[str, Situation] = {
 }
 
 
-def at(name: str) -> World:
+PLAIN = Tenant(tenant=TENANT, version=1)
+CONVERTING = Tenant(
+    tenant=TENANT,
+    version=1,
+    fees=(
+        FeeRule(currency="JPY", basis_points=290, fixed_minor=40, dispute_minor=1_500),
+        FeeRule(basis_points=290, fixed_minor=25, dispute_minor=1_500),
+    ),
+    refund_fees_returned=True,
+    reserve_basis_points=1_000,
+    reserve_days=30,
+    settlement_currency="JPY",
+)
+"""Its EUR payments settle in JPY, where the provider converts, and a tenth of each capture is kept."""
+TENANTS = {"plain": PLAIN, "converting": CONVERTING}
+
+
+def at(name: str, tenant: str = "plain") -> World:
     """A world in that situation."""
-    world = World()
+    world = World(tenant=TENANTS[tenant])
     SITUATIONS[name](world)
     return world

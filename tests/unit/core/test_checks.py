@@ -2,9 +2,9 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.currencies import AMOUNT_MINOR_MAX
-from schemas.records import Attribution, PaymentCommand, PaymentIntent
+from schemas.records import Attribution, PaymentCommand, PaymentIntent, Tenant
 from streams.core import Refused, check_command, check_intent, ids
-from streams.core.checks import has_card_number, safe_text
+from streams.core.checks import check_tenant, has_card_number, safe_text
 from tests.unit.core.world import World
 
 CARD = "4242424242424242"
@@ -186,3 +186,25 @@ def test_reasons_are_stripes(kind, reason):
     check_command(replace(COMMAND, kind=kind, reason="duplicate"))
     with pytest.raises(Refused, match="reason is one of"):
         check_command(replace(COMMAND, kind=kind, reason=reason))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"reserve_basis_points": -1, "reserve_days": 1}, "reserve_basis_points"),
+        ({"reserve_basis_points": 10_001, "reserve_days": 1}, "reserve_basis_points"),
+        ({"reserve_basis_points": 1}, "reserve_days"),
+        ({"reserve_basis_points": 1, "reserve_days": 367}, "reserve_days"),
+        ({"reserve_days": -1}, "reserve_days"),
+        ({"settlement_currency": "usd"}, "settlement_currency"),
+        ({"settlement_currency": "XXX"}, "settlement_currency"),
+    ],
+)
+def test_a_tenant_s_reserve_and_settlement_currency_are_checked(fields, field):
+    """A reserve has its days, and a settlement currency is one."""
+    with pytest.raises(Refused) as refused:
+        check_tenant(Tenant(tenant="acme", version=1, **fields))
+    assert refused.value.field == field
+    check_tenant(
+        Tenant(tenant="acme", version=1, reserve_basis_points=10_000, reserve_days=366, settlement_currency="USD")
+    )

@@ -26,11 +26,15 @@ def test_every_pattern_is_described_and_balances():
 
 
 def test_opposite_patterns_cancel_out():
-    """release undoes hold, refund_failed undoes refund, stray_returned undoes stray: account by account."""
+    """release undoes hold, refund_failed undoes refund, and so on with all that come in pairs: account by account."""
     for one, other in (
         (ledger.hold("p", "t", 5, "EUR"), ledger.release("p", "t", 5, "EUR")),
         (ledger.refund("p", "t", 5, "EUR"), ledger.refund_failed("p", "t", 5, "EUR")),
         (ledger.stray("p", 5, "EUR"), ledger.stray_returned("p", 5, "EUR")),
+        (ledger.reserve("t", 5, "EUR"), ledger.reserve_release("t", 5, "EUR")),
+        (ledger.converted_in("p", 5, "EUR"), ledger.converted_in("p", -5, "EUR")),
+        (ledger.converted_refund("p", 5, "EUR"), ledger.converted_refund("p", -5, "EUR")),
+        (ledger.converted_out("p", "t", 5, "EUR"), ledger.fx_difference("p", "t", 5, "EUR")),
     ):
         balances: dict[str, int] = {}
         for leg in (*one, *other):

@@ -13,7 +13,7 @@ from streams.core.idempotency import REPLIES_KEPT_MS
 from streams.core.settlement import totals
 from streams.core.state import Flow, Window, decode
 from tests.unit.core.books import audit
-from tests.unit.core.world import TENANT, World
+from tests.unit.core.world import RATE, TENANT, World
 
 RUN = settings(derandomize=True, deadline=None, max_examples=40, stateful_step_count=30, database=None)
 
@@ -30,6 +30,17 @@ SCHEDULED = Tenant(
     capture_rules=(CaptureRule(payment_method="pm_card_amex", days=7),),
     action_hours=1,
 )
+CONVERTING = replace(
+    SCHEDULED, reserve_basis_points=1_000, reserve_days=3, settlement_currency="JPY", available_delay_ms=86_400_000
+)
+RATES = (RATE, "150", "171.5")
+CONVERSIONS = (
+    {"fx_rate": "0.5"},
+    {"settlement_currency": "JPY", "fx_rate": "150", "settlement_amount_minor": 1},
+    {"settlement_currency": "USD", "fx_rate": "1", "settlement_amount_minor": 1000},
+    {"settlement_currency": ""},
+)
+"""At another rate; one that its amount contradicts; to a currency that nobody asked for; none."""
 HOPED = {"submit_evidence": "evidence_submitted", "accept_dispute": "dispute_accepted"}
 AMOUNTS = st.sampled_from((None, 1, 300, 700, 999, 1000, 1001))
 
@@ -165,12 +176,13 @@ class Lives(RuleBasedStateMachine):
         soft=st.booleans(),
         fee=st.sampled_from((0, 7)),
         wrong=st.sampled_from((None, None, None, 1, 5000)),
+        conversion=st.sampled_from(({}, {}, *CONVERSIONS)),
     )
-    def answer(self, data, outcome, soft, fee, wrong):
+    def answer(self, data, outcome, *, soft, fee, wrong, conversion):
         request = data.draw(
             st.sampled_from(self.world.requests[-4:] if data.draw(st.booleans()) else self.world.requests)
         )
-        fields = {"decline_kind": "soft" if soft else "hard", "provider_fee_minor": fee}
+        fields = {"decline_kind": "soft" if soft else "hard", "provider_fee_minor": fee, **conversion}
         if wrong is not None:
             fields["amount_minor"] = wrong
         if outcome in DEFINITE_NO and request.operation == "authorize":
@@ -180,8 +192,8 @@ class Lives(RuleBasedStateMachine):
         self._heard(self.world.answer(request, outcome, **fields))
 
     @precondition(lambda self: self.world.requests)
-    @rule(good=st.booleans())
-    def answer_well(self, good):
+    @rule(good=st.booleans(), rate=st.sampled_from(RATES))
+    def answer_well(self, good, rate=RATE):
         """The newest request gets the answer that it hopes for, so that lives get somewhere."""
         request = self.world.requests[-1]
         hoped = {
@@ -193,7 +205,8 @@ class Lives(RuleBasedStateMachine):
         }[request.operation]
         if hoped == "voided":
             self.said_no.add(ids.request_id(request.object_id, "authorize", 1))
-        self._heard(self.world.answer(request, hoped, provider_fee_minor=3))
+        fields = {"fx_rate": rate} if request.settlement_currency and hoped in {"captured", "refunded"} else {}
+        self._heard(self.world.answer(request, hoped, provider_fee_minor=3, **fields))
 
     @rule()
     def repeat_the_last_input(self):
@@ -222,39 +235,40 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def windows_sum_to_the_ledger(self):
         """P6 after every step: per provider, what windows hold is what moved."""
-        moved: dict[str, int] = {}
+        moved: dict[tuple[str, str], int] = {}
         for movement in self.world.movements:
-            moved[movement.provider] = moved.get(movement.provider, 0) + movement.amount_minor
-        closed: dict[str, int] = {}
+            of = movement.provider, movement.currency
+            moved[of] = moved.get(of, 0) + movement.amount_minor
+        closed: dict[tuple[str, str], int] = {}
         for event in self.settlement.events:
             if event.type == "settlement_window.closed":
-                closed[event.provider] = closed.get(event.provider, 0) + event.totals.net_minor
-        for provider, amount_minor in moved.items():
+                of = event.provider, event.currency
+                closed[of] = closed.get(of, 0) + event.totals.net_minor
+        for of, amount_minor in moved.items():
             view = self.settlement.view
-            value = view.get(keys.flow(TENANT, provider, "EUR"))
+            value = view.get(keys.flow(TENANT, *of))
             assert value is not None
             flow = decode(Flow, value)
             open_minor = sum(
-                totals(decode(Window, window)).net_minor
-                for _, window in view.range(keys.windows(TENANT, provider, "EUR"))
+                totals(decode(Window, window)).net_minor for _, window in view.range(keys.windows(TENANT, *of))
             )
-            assert flow.net_minor == amount_minor == closed.get(provider, 0) + open_minor
+            assert flow.net_minor == amount_minor == closed.get(of, 0) + open_minor
 
     @invariant()
     def no_balance_is_negative_without_a_word(self):
         """What a tenant earned at a provider and was not settled is below zero only after balance.overdrawn, until it is restored or settled."""
-        overdrawn: dict[str, bool] = {}
-        balance: dict[str, int] = {}
+        overdrawn: dict[tuple[str, str], bool] = {}
+        balance: dict[tuple[str, str], int] = {}
         for event in self.settlement.events:
-            provider = event.provider
+            of = event.provider, event.currency
             if event.type == "settlement_window.movement_added":
-                balance[provider] = balance.get(provider, 0) + event.movement.amount_minor
+                balance[of] = balance.get(of, 0) + event.movement.amount_minor
             elif event.type == "settlement_window.closed":
-                balance[provider] = balance.get(provider, 0) - event.totals.net_minor
+                balance[of] = balance.get(of, 0) - event.totals.net_minor
             elif event.type.startswith("balance."):
-                overdrawn[provider] = event.type == "balance.overdrawn"
-        for provider, minor in balance.items():
-            assert minor >= 0 or overdrawn.get(provider), provider
+                overdrawn[of] = event.type == "balance.overdrawn"
+        for of, minor in balance.items():
+            assert minor >= 0 or overdrawn.get(of), of
 
     def teardown(self):
         """P4: folding the inputs again gives the same decisions and the same state, byte for byte."""
@@ -276,10 +290,18 @@ class ScheduledLives(Lives):
     TENANT = SCHEDULED
 
 
+class ConvertingLives(Lives):
+    """The same for a tenant whose payments settle in another currency, where that fits, and a tenth of which is kept."""
+
+    TENANT = CONVERTING
+
+
 TestLives = Lives.TestCase
 TestLives.settings = RUN
 TestScheduledLives = ScheduledLives.TestCase
 TestScheduledLives.settings = RUN
+TestConvertingLives = ConvertingLives.TestCase
+TestConvertingLives.settings = RUN
 
 _STEPS = st.lists(
     st.one_of(
@@ -385,3 +407,20 @@ def test_the_machine_reaches_what_it_is_for():
         "settlement_window.closed",
     }
     assert REPLIES_KEPT_MS < 31 * 86_400_000
+
+
+def test_the_converting_machine_reaches_what_it_is_for():
+    """A check of the check: a converted capture, what is kept of it and given back, a refund at another rate, a dispute."""
+    machine = ConvertingLives()
+    machine.create(name="a", manual=False, confirm=True, method="pm_card_visa")
+    machine.answer_well(good=True)
+    machine.command(name="a", kind="refund", key=1, amount=300, final=True)
+    machine.answer_well(good=True, rate="171.5")
+    machine._heard(machine.world.notify("needs_response", withdrawn_minor=700, of="a", provider_fee_minor=15))
+    machine.time(days=4)
+    machine.books_are_right()
+    machine.windows_sum_to_the_ledger()
+    machine.teardown()
+    moved = {(movement.kind, movement.currency) for movement in machine.world.movements}
+    assert moved == {(kind, "JPY") for kind in ("capture", "fee", "reserve", "refund", "dispute", "reserve_release")}
+    assert sum(event.fx is not None for event in machine.world.events) == 2

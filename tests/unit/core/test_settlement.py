@@ -183,6 +183,26 @@ def test_a_movement_that_breaks_its_contract_is_refused(field, value, reason):
     assert world.put(Tenant(tenant=TENANT, version=9, timezone="Nowhere")).refused.field == "timezone"
 
 
+@pytest.mark.parametrize(
+    ("kind", "signs"),
+    [
+        ("capture", {1}),
+        ("refund", {1, -1}),
+        ("refund_failure", {1}),
+        ("fee", {1, -1}),
+        ("dispute", {-1}),
+        ("dispute_reversal", {1}),
+        ("adjustment", {1, -1}),
+        ("reserve", {-1}),
+        ("reserve_release", {1}),
+    ],
+)
+def test_money_of_a_kind_moves_one_way_or_either(kind, signs):
+    """A converted refund may come to less than the tenant had paid for it; a reserve is kept, and its release given back."""
+    taken = {sign for sign in (1, -1) if _world().put(_movement("a", 5 * sign, kind=kind)).refused is None}
+    assert taken == signs
+
+
 def test_windows_that_do_not_sum_to_the_ledger_stop_the_partition():
     """P6 is asserted at every close: a flow whose movements are not what its windows hold raises."""
     world = _world()

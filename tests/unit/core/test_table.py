@@ -6,7 +6,7 @@ from schemas.records import DisputeStatus, ProviderOutcome
 from streams.core import disputes, ids, keys, late, refunds, settle, table
 from streams.core.state import Payment, decode
 from tests.unit.core.books import audit
-from tests.unit.core.situations import SITUATIONS, at
+from tests.unit.core.situations import SITUATIONS, TENANTS, at
 from tests.unit.core.world import TENANT, World
 
 OUTCOMES = tuple(ProviderOutcome.__args__)
@@ -113,11 +113,12 @@ def _command(world: World, name: str):
     return world.send(kind, key, of="k1", **COMMANDS[name])
 
 
+@pytest.mark.parametrize("tenant", TENANTS)
 @pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_in_every_situation_is_carried_out_or_answered_with_a_typed_error(situation, name):
+def test_every_command_in_every_situation_is_carried_out_or_answered_with_a_typed_error(situation, name, tenant):
     """Each of them either makes a transition or says no in a reply, and the books stay right."""
-    world = at(situation)
+    world = at(situation, tenant)
     before = dict(world.view.data)
     decision = _command(world, name)
     audit(world)
@@ -182,13 +183,14 @@ def _check_later(situation, name, decision, error):
         assert not decision.events
 
 
+@pytest.mark.parametrize("tenant", TENANTS)
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_every_result_in_every_situation_is_a_transition_no_news_or_a_refusal(situation):
+def test_every_result_in_every_situation_is_a_transition_no_news_or_a_refusal(situation, tenant):
     """For every request ever made, each outcome, fitting or not: never an exception, twice is once, and the books stay right."""
-    for index in range(len(at(situation).requests)):
+    for index in range(len(at(situation, tenant).requests)):
         for outcome in OUTCOMES:
             for decline_kind in ("soft", "hard") if outcome == "declined" else ("none",):
-                world = at(situation)
+                world = at(situation, tenant)
                 request = world.requests[index]
                 decision = world.answer(request, outcome, decline_kind=decline_kind)
                 audit(world)
@@ -197,17 +199,18 @@ def test_every_result_in_every_situation_is_a_transition_no_news_or_a_refusal(si
                 assert again.events == again.requests == again.movements == again.replies == []
                 assert (again.refused is None) == (decision.refused is None)
                 audit(world)
-            world = at(situation)
+            world = at(situation, tenant)
             world.answer(world.requests[index], outcome, amount_minor=1, currency="USD")
             audit(world)
 
 
+@pytest.mark.parametrize("tenant", TENANTS)
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_every_notice_in_every_situation_is_a_transition_no_news_or_a_refusal(situation):
+def test_every_notice_in_every_situation_is_a_transition_no_news_or_a_refusal(situation, tenant):
     """Whatever the provider says of a dispute, known or new: never an exception, twice is once, and the books stay right."""
     for status in STATUSES:
         for withdrawn_minor, dispute in ((0, "np_dp_1"), (1000, "np_dp_1"), (400, "np_dp_1"), (1000, "np_dp_2")):
-            world = at(situation)
+            world = at(situation, tenant)
             if situation == "none" or not world.payment().attempts:
                 break
             notice = world.notice(
@@ -228,13 +231,17 @@ def test_every_notice_in_every_situation_is_a_transition_no_news_or_a_refusal(si
             audit(world)
 
 
+@pytest.mark.parametrize("tenant", TENANTS)
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_every_resolution_in_every_situation_needs_two_people_and_is_carried_out_or_refused(situation):
+def test_every_resolution_in_every_situation_needs_two_people_and_is_carried_out_or_refused(situation, tenant):
     """Operators' findings are taken where something is in doubt, by two of them, and the books stay right."""
-    objects = {request.object_id for request in at(situation).requests} | {ids.payment_id(TENANT, "k1"), "ch_other"}
+    objects = {request.object_id for request in at(situation, tenant).requests} | {
+        ids.payment_id(TENANT, "k1"),
+        "ch_other",
+    }
     for resolution in RESOLUTIONS:
         for object_id in sorted(objects):
-            world = at(situation)
+            world = at(situation, tenant)
             proposed = world.operate("propose", "p", resolution=resolution, object_id=object_id, amount_minor=100)
             error = proposed.replies[0][1].error
             if error is not None:
@@ -255,16 +262,18 @@ def test_every_resolution_in_every_situation_needs_two_people_and_is_carried_out
             assert repeated.replies[0][1].error.code == "proposal_missing"
 
 
+@pytest.mark.parametrize("tenant", TENANTS)
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_time_alone_ends_what_waits_for_somebody(situation):
+def test_time_alone_ends_what_waits_for_somebody(situation, tenant):
     """A month later nothing waits for a customer or a capture any more but what the provider was asked about; never an exception."""
-    world = at(situation)
+    world = at(situation, tenant)
     for _ in range(3):
         world.tick(world.time_ms + 31 * 86_400_000)
         audit(world)
     if situation != "none":
         assert world.payment().status not in {"requires_action", "requires_capture"}
-    assert not [key for key in world.view.data if key.startswith(keys.DUE_PREFIX)]
+        assert not world.payment().reserves
+    assert not [key for key in world.view.data if key.startswith((keys.DUE_PREFIX, keys.RESERVE_PREFIX))]
 
 
 def test_every_row_of_the_tables_is_reached(monkeypatch):
@@ -332,10 +341,11 @@ def test_every_row_of_the_disputes_table_leads_where_it_says():
             audit(world)
 
 
+@pytest.mark.parametrize("tenant", TENANTS)
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_everything_that_is_said_fits_its_contract(situation):
+def test_everything_that_is_said_fits_its_contract(situation, tenant):
     """Events, requests, replies, movements and what settlement makes of them survive the Avro codec unchanged."""
-    world = at(situation)
+    world = at(situation, tenant)
     settlement = World(settle, topic="settlement.inputs")
     settlement.put(world.inputs[0].message)
     for movement in world.movements:

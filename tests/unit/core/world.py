@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
+from schemas.currencies import EXPONENTS
 from schemas.records import (
     Attribution,
     ClockTick,
@@ -199,8 +201,25 @@ class World:
         return [request for decision in self.decisions for request in decision.requests]
 
 
+RATE = "162.37"
+"""What one unit of a currency comes to in another, where a test says nothing else."""
+
+
+def converted(amount_minor: int, currency: str, to: str, rate: str) -> int:
+    """The amount in another currency, rounded half to even."""
+    major = Fraction(amount_minor, 10 ** EXPONENTS[currency]) * Fraction(rate)
+    return round(major * 10 ** EXPONENTS[to])
+
+
 def result(request: ProviderRequest, outcome: str, **fields: Any) -> ProviderResult:
-    """What a provider says about a request; the amount is the one asked where it has an effect."""
+    """What a provider says about a request; amount and currencies are those asked where it has an effect."""
+    if request.settlement_currency and outcome in ("captured", "refunded") and "settlement_currency" not in fields:
+        rate = fields.setdefault("fx_rate", RATE)
+        fields["settlement_currency"] = request.settlement_currency
+        fields.setdefault(
+            "settlement_amount_minor",
+            converted(request.amount_minor, request.currency, request.settlement_currency, rate),
+        )
     fields.setdefault("amount_minor", request.amount_minor if outcome in ("authorized", "captured", "refunded") else 0)
     fields.setdefault("currency", request.currency)
     fields.setdefault("provider_reference", f"np_{request.object_id[-6:]}")
