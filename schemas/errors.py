@@ -3,11 +3,15 @@
 SchemaError
 ├── ContractFault            the committed contracts contradict themselves: a build fault, never an input's
 ├── EncodingError            a record of ours does not fit its own contract
-└── DecodingError            the bytes are not what the topic promises
-    ├── NotAvro              no wire-format header
-    ├── UnknownSchema        a schema id that no contract has
-    ├── WrongRecord          a known record that this topic does not carry
-    └── Undecodable          a body that its own schema cannot read, or with bytes left over
+├── DecodingError            the bytes are not what the topic promises
+│   ├── NotAvro              no wire-format header
+│   ├── UnknownSchema        a schema id that no contract has
+│   ├── WrongRecord          a known record that this topic does not carry
+│   └── Undecodable          a body that its own schema cannot read, or with bytes left over
+└── SealingError             something sealed, or the keys for it; never says what is in them
+    ├── MasterKeysUnusable   the file of master keys: missing, readable by others, damaged
+    ├── MasterKeyMissing     sealed with a master key that the file does not have
+    └── SealBroken           can't be opened: erased, altered, moved, or sealed with another key
 """
 
 from __future__ import annotations
@@ -55,3 +59,27 @@ class Undecodable(DecodingError):
     """The body does not match its own schema, or leaves bytes over."""
 
     reason: RejectionReason = "undecodable"
+
+
+class SealingError(SchemaError):
+    """Something sealed could not be used; `remedy` says what to do. Neither keys nor contents are in the text."""
+
+    remedy = "see docs/privacy.md"
+
+
+class MasterKeysUnusable(SealingError):
+    """The installation's master keys can't be read."""
+
+    remedy = "let CLEARLINE_MASTER_KEY name a file that only its owner may read; `clearline up` makes master.keys"
+
+
+class MasterKeyMissing(SealingError):
+    """A value was sealed with a master key that is not at hand."""
+
+    remedy = "put that master key back into the file that CLEARLINE_MASTER_KEY names, behind the newest"
+
+
+class SealBroken(SealingError):
+    """A sealed value can't be opened."""
+
+    remedy = "if its key was erased it stays closed for ever; else see which topic it came from"
