@@ -7,27 +7,36 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-_DIGEST_BYTES = 12
+from schemas.ids import CHARGE_PREFIX, PAYMENT_ID_CHARS, PAYMENT_PREFIX, payment_id
+from schemas.ids import digest as _digest
+
+__all__ = [
+    "CHARGE_PREFIX",
+    "PAYMENT_ID_CHARS",
+    "PAYMENT_PREFIX",
+    "attempt_of",
+    "charge_id",
+    "dispute_id",
+    "event_id",
+    "fingerprint",
+    "input_digest",
+    "movement_id",
+    "payment_id",
+    "proposal_id",
+    "refund_id",
+    "request_id",
+    "request_number",
+    "transaction_id",
+    "window_id",
+]
+
 _FINGERPRINT_BYTES = 16
-
-PAYMENT_PREFIX = "pi_"
-CHARGE_PREFIX = "ch_"
-PAYMENT_ID_CHARS = len(PAYMENT_PREFIX) + 2 * _DIGEST_BYTES
 _CHARGE_ID_CHARS = PAYMENT_ID_CHARS + 2
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def fingerprint(data: bytes) -> bytes:
     """16 bytes that stand for a command's parameters."""
     return blake2b(data, digest_size=_FINGERPRINT_BYTES).digest()
-
-
-def payment_id(tenant: str, idempotency_key: str) -> str:
-    """The payment that a create with this key makes: a retried create always meets its first try."""
-    return PAYMENT_PREFIX + _digest(f"pi/{tenant}/{idempotency_key}")
 
 
 def charge_id(payment_id: str, attempt: int) -> str:
