@@ -14,10 +14,17 @@ after it. `inquire(close=True)` makes the provider close the key in the same ste
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+from schemas.currencies import AMOUNT_MINOR_MAX
+
+RATE_DIGITS_MAX = 12
+"""Of a rate, before and after its point together: fewer than a card number has."""
+_RATE = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 class OperationKind(StrEnum):
@@ -61,7 +68,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     `amount_minor` is in minor units of `currency` (ISO 4217). `charge_reference` is the provider's own name of the charge that a capture,
     void or refund follows up, or of the dispute that is responded to; `payment_method` is a token and belongs to `authorize`, as does
-    `capture`. A capture that is not `final_capture` keeps the rest authorised. `evidence` belongs to `submit_evidence`.
+    `capture`. A capture that is not `final_capture` keeps the rest authorised. `evidence` belongs to `submit_evidence`. With a
+    `settlement_currency` a provider that can converts what the operation takes or gives back to that currency.
     """
 
     kind: OperationKind
@@ -74,6 +82,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     charge_reference: str | None = None
     final_capture: bool = True
     evidence: dict[str, str] = {}
+    settlement_currency: str | None = None
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +114,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     `reference` is the provider's own name of the effect: of the charge (`authorize`, `capture`, `void`) or of the refund. `amount_minor` and
     `currency` are what the *provider* reports; `fee_minor` is its fee for a capture, in the same currency. `code` and `message` say why, for every kind that is
     not a plain success; `decline_kind` only for `declined`. `action_url` is where a customer completes a challenge.
+
+    Where the provider has converted, `settlement_amount_minor` is what the amount came to in `settlement_currency`, in which `fee_minor` is then
+    too, and `fx_rate` says in decimals how much of it one unit of `currency` was. All three are the provider's facts; nothing here computes them.
     """
 
     kind: OutcomeKind
@@ -116,6 +128,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     decline_kind: DeclineKind | None = None
     action_url: str | None = None
+    settlement_amount_minor: int | None = None
+    settlement_currency: str | None = None
+    fx_rate: str | None = None
 
     @property
     def definite(self) -> bool:
@@ -195,7 +210,7 @@ def verified(operation: Operation, outcome: Outcome) -> Outcome:
     """The outcome, held against what was asked; every implementation passes every answer through here.
 
     An answer of a kind that the operation can't have is unreadable, hence `unknown`. A positive answer about another amount or currency, or
-    about none at all, becomes `integrity_failure` with what was reported: it is held for people and never settled silently. So does a
+    about none at all, or with a conversion that was not asked for or that can't be read, becomes `integrity_failure` with what was reported: it is held for people and never settled silently. So does a
     charge captured that was only to be authorised. (Authorised when it was to be captured is left as it is: no money moved.)
     """
     kind = outcome.kind
@@ -211,11 +226,33 @@ def verified(operation: Operation, outcome: Outcome) -> Outcome:
                 code="amount_mismatch",
                 message=f"Asked for {asked[0]} {asked[1]}, the provider reports {reported[0]} {reported[1]}.",
             )
+        if not _fits(operation, outcome):
+            return _integrity_failure(
+                msgspec.structs.replace(outcome, settlement_amount_minor=None, settlement_currency=None, fx_rate=None),
+                code="conversion_mismatch",
+                message=f"Asked to settle in {operation.settlement_currency or operation.currency}, the provider reports something else.",
+            )
     if kind is OutcomeKind.CAPTURED and operation.kind is OperationKind.AUTHORIZE and not operation.capture:
         return _integrity_failure(
             outcome, code="captured_unasked", message="Asked to authorise only, the provider reports a capture."
         )
     return outcome
+
+
+def _fits(operation: Operation, outcome: Outcome) -> bool:
+    """Whether a conversion is none, or the one that was asked, whole and readable. Its amount is for the fold to judge, which keeps the charge."""
+    stated = (outcome.settlement_amount_minor, outcome.settlement_currency, outcome.fx_rate)
+    if stated == (None, None, None):
+        return True
+    return (
+        outcome.settlement_currency is not None
+        and outcome.settlement_currency == operation.settlement_currency
+        and outcome.settlement_amount_minor is not None
+        and 0 <= outcome.settlement_amount_minor <= AMOUNT_MINOR_MAX
+        and outcome.fx_rate is not None
+        and _RATE.fullmatch(outcome.fx_rate) is not None
+        and len(outcome.fx_rate.replace(".", "")) <= RATE_DIGITS_MAX
+    )
 
 
 def _integrity_failure(outcome: Outcome, *, code: str, message: str) -> Outcome:

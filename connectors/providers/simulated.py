@@ -63,6 +63,9 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     decline_kind: DeclineKind | None = None
     action_url: str = ""
+    settlement_amount_minor: int | None = None
+    settlement_currency: str | None = None
+    fx_rate: str | None = None
 
 
 class _NotFoundBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +145,8 @@ class SimulatedProvider:
 
     def _request_of(self, operation: Operation) -> tuple[URL, bytes]:
         body: dict[str, object] = {"amount_minor": operation.amount_minor, "currency": operation.currency}
+        if operation.settlement_currency:
+            body["settlement_currency"] = operation.settlement_currency
         if operation.kind is OperationKind.AUTHORIZE:
             body |= {
                 "payment_method": operation.payment_method,
@@ -210,6 +215,9 @@ def _outcome(http_status: int, body: bytes) -> Outcome:
         message=_short(answer.message) or None,
         decline_kind=answer.decline_kind,
         action_url=answer.action_url or None,
+        settlement_amount_minor=answer.settlement_amount_minor,
+        settlement_currency=answer.settlement_currency,
+        fx_rate=answer.fx_rate,
     )
 
 

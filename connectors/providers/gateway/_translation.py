@@ -85,6 +85,7 @@ def operation_of(request: ProviderRequest) -> Operation:
         charge_reference=request.provider_reference or None,
         final_capture=request.final_capture,
         evidence=request.evidence,
+        settlement_currency=request.settlement_currency or None,
     )
 
 
@@ -104,6 +105,9 @@ def result(request: ProviderRequest, outcome: Outcome, *, inquiries: int) -> byt
             provider_reference=outcome.reference or "",
             decline_code=outcome.code or "",
             decline_kind=outcome.decline_kind.value if outcome.decline_kind else "none",
+            settlement_amount_minor=outcome.settlement_amount_minor or 0,
+            settlement_currency=outcome.settlement_currency or "",
+            fx_rate=outcome.fx_rate or "",
             message=(outcome.message or "")[:MESSAGE_CHARACTERS_MAX],
             provider_fee_minor=outcome.fee_minor or 0,
             action_url=outcome.action_url or "",

@@ -118,6 +118,7 @@ def main() -> int:
             refund_delay_ms=arguments.refund_delay_ms,
             dispute_delay_ms=arguments.dispute_delay_ms,
             response_ms=arguments.response_ms,
+            seed=arguments.seed,
         )
         asyncio.run(_serve(arguments, books))
         books.close_file()

@@ -48,6 +48,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     refund: RefundCourse = RefundCourse.SUCCEEDS
     amount_off_by: int = 0
     other_currency: bool = False
+    conversion_off_by: int = 0
     dispute: DisputeCourse = DisputeCourse.NONE
 
 
@@ -95,6 +96,7 @@ VERDICTS: dict[str, Verdict] = {
     "pm_test_refusedByFirst": Verdict(refusal="provider_unavailable", refused_by_first_only=True),
     "pm_test_wrongAmount": Verdict(amount_off_by=1),
     "pm_test_wrongCurrency": Verdict(other_currency=True),
+    "pm_test_wrongConversion": Verdict(conversion_off_by=2),
     "pm_test_refundFails": Verdict(refund=RefundCourse.FAILS),
     "pm_test_refundPending": Verdict(refund=RefundCourse.PENDS_THEN_SUCCEEDS),
     "pm_test_refundPendingFails": Verdict(refund=RefundCourse.PENDS_THEN_FAILS),

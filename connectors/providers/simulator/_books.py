@@ -18,6 +18,8 @@ import msgspec
 from connectors.providers.base import DeclineKind, Notice
 from connectors.providers.errors import BooksError
 from connectors.providers.simulator._behaviour import VERDICTS, RefundCourse, Verdict
+from connectors.providers.simulator._conversions import SCHEMA as CONVERSIONS_SCHEMA
+from connectors.providers.simulator._conversions import Conversions
 from connectors.providers.simulator._disputes import SCHEMA as DISPUTES_SCHEMA
 from connectors.providers.simulator._disputes import Disputes
 from connectors.providers.simulator._terms import (
@@ -28,7 +30,6 @@ from connectors.providers.simulator._terms import (
     Request,
     Status,
     Totals,
-    fee_minor,
 )
 
 DEFAULT_REFUND_DELAY_MS = 1_000
@@ -80,6 +81,7 @@ class Books:
         refund_delay_ms: int = DEFAULT_REFUND_DELAY_MS,
         dispute_delay_ms: int = DEFAULT_DISPUTE_DELAY_MS,
         response_ms: int = DEFAULT_RESPONSE_MS,
+        seed: int = 0,
         now_ms: Callable[[], int] = _wall_clock_ms,
         busy_timeout_s: float = 2.0,
     ) -> None:
@@ -92,12 +94,13 @@ class Books:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
-            self._db.executescript(_SCHEMA + DISPUTES_SCHEMA)
+            self._db.executescript(_SCHEMA + CONVERSIONS_SCHEMA + DISPUTES_SCHEMA)
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             message = f"the books at {path} can't be opened ({error}); is another simulator running on the same --data?"
             raise BooksError(message) from error
 
+        self._conversions = Conversions(self._db, seed=seed)
         self._disputes = Disputes(self._db, delay_ms=dispute_delay_ms, response_ms=response_ms)
 
     def commit(self) -> None:
@@ -209,13 +212,26 @@ class Books:
         return [Charge(**dict(zip(Charge.__struct_fields__, row, strict=True))) for row in rows]
 
     def totals(self, provider: str | None = None) -> list[Totals]:
-        """Sums per provider and currency; of all providers when none is named."""
+        """Sums per provider and currency; of all providers when none is named. Fees of converted charges are with the currency they are in."""
         rows = self._db.execute(
             """SELECT provider, currency, COUNT(*), SUM(captured_minor > 0), SUM(authorized_minor), SUM(captured_minor), SUM(refunded_minor),
                SUM(fee_minor) FROM charges WHERE ?1 IS NULL OR provider = ?1 GROUP BY provider, currency ORDER BY provider, currency""",
             (provider,),
         ).fetchall()
-        return [Totals(**dict(zip(Totals.__struct_fields__, row, strict=True))) for row in rows]
+        found = {row[:2]: Totals(**dict(zip(Totals.__struct_fields__, row, strict=True))) for row in rows}
+        for of, fee_minor in self._conversions.fees(provider).items():
+            here = found.get(of) or Totals(
+                provider=of[0],
+                currency=of[1],
+                charges=0,
+                captured_charges=0,
+                authorized_minor=0,
+                captured_minor=0,
+                refunded_minor=0,
+                fee_minor=0,
+            )
+            found[of] = msgspec.structs.replace(here, fee_minor=here.fee_minor + fee_minor)
+        return [found[of] for of in sorted(found)]
 
     def notices(self, provider: str, *, after: int, limit: int) -> list[Notice]:
         """A page of what the provider tells of its own accord, in order, after a notice's number."""
@@ -286,6 +302,8 @@ class Books:
         values = msgspec.structs.astuple(charge)[1:]
         inserted = self._db.execute(f"INSERT INTO charges VALUES (NULL, {', '.join('?' * len(values))})", values)
         charge = msgspec.structs.replace(charge, sequence=inserted.lastrowid or 0)
+        if request.settlement_currency:
+            self._conversions.begin(charge, request.settlement_currency)
         if verdict.challenge:
             return Answer(
                 status="requires_action",
@@ -300,7 +318,7 @@ class Books:
 
     def _authorized(self, charge: Charge) -> Answer:
         if charge.capture_when_authorized:
-            return self._captured(charge, charge.authorized_minor)
+            return self._captured(charge, charge.key, charge.authorized_minor)
         self._set(charge, state="authorized")
         return Answer(
             status="authorized",
@@ -309,15 +327,15 @@ class Books:
             currency=charge.currency,
         )
 
-    def _captured(self, charge: Charge, amount_minor: int, *, final: bool = True) -> Answer:
-        fee = fee_minor(charge.provider, amount_minor)
+    def _captured(self, charge: Charge, key: str, amount_minor: int, *, final: bool = True) -> Answer:
+        stated, fee = self._conversions.capture(charge, key, amount_minor)
         captured_minor = charge.captured_minor + amount_minor
         rest = not final and captured_minor < charge.authorized_minor
         self._set(
             charge,
             state="authorized" if rest else "captured",
             captured_minor=captured_minor,
-            fee_minor=charge.fee_minor + fee,
+            fee_minor=charge.fee_minor + (0 if stated else fee),  # a converted charge's is with its conversion
         )
         if not rest:
             self._disputes.after_capture(charge, captured_minor=captured_minor, now_ms=self._now_ms())
@@ -327,6 +345,13 @@ class Books:
             amount_minor=amount_minor,
             currency=charge.currency,
             fee_minor=fee,
+            **stated,
+        )
+
+    def _refund_made(self, charge: Charge, key: str, reference: str, amount_minor: int) -> Answer:
+        stated = self._conversions.refund(charge, key, amount_minor)
+        return Answer(
+            status="refunded", reference=reference, amount_minor=amount_minor, currency=charge.currency, **stated
         )
 
     def _follow_up(self, provider: str, key: str, request: Request) -> tuple[Answer, str]:
@@ -357,7 +382,7 @@ class Books:
                 return _refused("amount_too_large", f"{left_minor} {charge.currency} are authorised.")
             if not request.final and charge.provider not in MULTICAPTURE:
                 return _refused("multicapture_unsupported", "The provider captures an authorisation once.")
-            return self._captured(charge, request.amount_minor, final=request.final)
+            return self._captured(charge, key, request.amount_minor, final=request.final)
         return self._refund(charge, key, request)
 
     def _void(self, charge: Charge) -> None:
@@ -401,6 +426,8 @@ class Books:
             "INSERT INTO refunds VALUES (?, ?, ?, ?, ?, ?)",
             (reference, charge.reference, request.amount_minor, status, due_ms, will_fail),
         )
+        if status == "refunded":
+            return self._refund_made(charge, key, reference, request.amount_minor)
         return _refund_answer(status, reference, request.amount_minor, charge.currency)
 
     def _settle_refund(self, provider: str, key: str, answer: Answer) -> Answer:
@@ -418,7 +445,10 @@ class Books:
             refunded_minor=charge.refunded_minor + (0 if will_fail else amount_minor),
         )
         status: Status = "refund_failed" if will_fail else "refunded"
-        settled = _refund_answer(status, answer.reference, amount_minor, charge.currency)
+        if will_fail:
+            settled = _refund_answer(status, answer.reference, amount_minor, charge.currency)
+        else:
+            settled = self._refund_made(charge, key, answer.reference, amount_minor)
         self._db.execute("UPDATE refunds SET state = ? WHERE reference = ?", (status, answer.reference))
         self._db.execute(
             "UPDATE operations SET answer = ? WHERE provider = ? AND key = ?",

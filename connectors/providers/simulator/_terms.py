@@ -46,11 +46,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The charge that is followed up, or the dispute that is responded to."""
     final: bool = True
     evidence: dict[str, str] = {}
+    settlement_currency: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """A digest of every field."""
-        return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
+        """A digest of every field; one that asks for no conversion has the digest that it had before there were any."""
+        fields = msgspec.structs.asdict(self)
+        if not self.settlement_currency:
+            del fields["settlement_currency"]
+        return hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).hexdigest()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,6 +69,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     decline_kind: DeclineKind | None = None
     action_url: str = ""
+    settlement_amount_minor: int | None = None
+    settlement_currency: str = ""
+    fx_rate: str = ""
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

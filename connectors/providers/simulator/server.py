@@ -1,6 +1,6 @@
 """The simulated providers' HTTP face.
 
-    POST /{provider}/v1/authorizations                    amount_minor, currency, payment_method, payment_reference, capture
+    POST /{provider}/v1/authorizations                    amount_minor, currency, payment_method, payment_reference, capture, settlement_currency
     POST /{provider}/v1/charges/{charge}/captures         amount_minor, currency
     POST /{provider}/v1/charges/{charge}/voids            amount_minor, currency
     POST /{provider}/v1/charges/{charge}/refunds          amount_minor, currency
@@ -33,6 +33,7 @@ from connectors.providers.simulator._behaviour import FLAKY, Fault, dice, fault_
 from connectors.providers.simulator._behaviour import Answer as Fate
 from connectors.providers.simulator._books import Books, KeyReused
 from connectors.providers.simulator._terms import Answer, Charge, Kind, Request, Totals
+from schemas.currencies import EXPONENTS
 
 BODY_BYTES_MAX = 262_144
 KEY_CHARACTERS_MAX = 255
@@ -63,6 +64,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     capture: bool = False
     final: bool = True
     evidence: dict[str, str] = {}
+    settlement_currency: str = ""
 
 
 class _Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -329,6 +331,8 @@ def _checked(body: _Body, kind: Kind, charge: str) -> Request:
         len(body.currency) == 3 and body.currency.isascii() and body.currency.isupper() and body.currency.isalpha()
     ):
         raise _Refusal(400, "invalid_request", "currency: an ISO 4217 code in upper case is needed.")
+    if body.settlement_currency and body.settlement_currency not in EXPONENTS:
+        raise _Refusal(400, "invalid_request", "settlement_currency: an ISO 4217 code in upper case, or none.")
     if not ((kind == "void" and body.amount_minor == 0) or 0 < body.amount_minor <= AMOUNT_MINOR_MAX):
         raise _Refusal(400, "invalid_request", f"amount_minor: from 1 to {AMOUNT_MINOR_MAX}.")
     if max(map(len, (body.payment_reference, body.payment_method, charge))) > REFERENCE_CHARACTERS_MAX:
@@ -349,6 +353,7 @@ def _checked(body: _Body, kind: Kind, charge: str) -> Request:
         charge=charge,
         final=body.final,
         evidence=body.evidence,
+        settlement_currency=body.settlement_currency,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from connectors.providers.base import DeclineKind, OperationKind, Outcome, OutcomeKind, unknown, verified
@@ -26,6 +27,46 @@ def test_another_amount_or_currency_is_an_integrity_failure(amount_minor, curren
     assert found.kind is OutcomeKind.INTEGRITY_FAILURE
     assert (found.amount_minor, found.currency, found.reference) == (amount_minor, currency, "ch_1")
     assert not found.permits_failover
+
+
+CONVERTED = Outcome(
+    kind=OutcomeKind.CAPTURED,
+    reference="ch_1",
+    amount_minor=1_999,
+    currency="USD",
+    settlement_amount_minor=1_842,
+    settlement_currency="EUR",
+    fx_rate="0.9215",
+)
+
+
+def test_a_conversion_that_was_asked_for_is_left_as_it_is():
+    """The amount is not computed here: whether it can be right is judged where the charge is known."""
+    asked = authorize(settlement_currency="EUR")
+    assert verified(asked, CONVERTED) is CONVERTED
+    assert verified(asked, CAPTURED) is CAPTURED  # a provider that can't convert says nothing
+
+
+@pytest.mark.parametrize(
+    ("asked", "stated"),
+    [
+        (None, {}),
+        ("GBP", {}),
+        ("EUR", {"settlement_currency": None}),
+        ("EUR", {"settlement_amount_minor": None}),
+        ("EUR", {"settlement_amount_minor": -1}),
+        ("EUR", {"settlement_amount_minor": 10**15 + 1}),
+        ("EUR", {"fx_rate": None}),
+        ("EUR", {"fx_rate": "about 0.9"}),
+        ("EUR", {"fx_rate": "4.242424242424242"}),
+    ],
+)
+def test_a_conversion_that_was_not_asked_for_or_cannot_be_read_is_an_integrity_failure(asked, stated):
+    """It is held, and what was stated of it goes no further: a rate of sixteen digits could be a card number."""
+    found = verified(authorize(settlement_currency=asked), msgspec.structs.replace(CONVERTED, **stated))
+    assert (found.kind, found.code) == (OutcomeKind.INTEGRITY_FAILURE, "conversion_mismatch")
+    assert (found.settlement_amount_minor, found.settlement_currency, found.fx_rate) == (None, None, None)
+    assert found.amount_minor == 1_999
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.REFUNDED, OutcomeKind.REFUND_PENDING])

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -54,6 +55,23 @@ async def test_a_charge_is_captured_with_its_fee(subject):
     assert found.reference
     assert found.fee_minor is not None
     assert 0 < found.fee_minor < 1_999
+
+
+async def test_a_charge_is_converted_where_that_is_asked_and_its_refund_too(subject):
+    """Amount, currency and rate are stated together, the fee is in that currency, and an inquiry says the same."""
+    asked = authorize(settlement_currency="EUR")
+    found = await subject.ask(asked)
+    assert (found.kind, found.amount_minor, found.currency) == (OutcomeKind.CAPTURED, 1_999, "USD")
+    assert found.settlement_currency == "EUR"
+    assert found.settlement_amount_minor is not None
+    assert found.fee_minor is not None
+    assert 0 < found.fee_minor < found.settlement_amount_minor
+    assert found.fx_rate
+    assert await subject.inquire(asked) == found
+    refund = follow_up(OperationKind.REFUND, found.reference, "key-2", amount_minor=500)
+    made = await subject.ask(msgspec.structs.replace(refund, settlement_currency="EUR"))
+    assert (made.kind, made.settlement_currency) == (OutcomeKind.REFUNDED, "EUR")
+    assert made.fx_rate
 
 
 async def test_authorise_then_capture_less(subject):

@@ -41,6 +41,8 @@ def test_an_authorisation_carries_everything_a_provider_compares():
     assert (operation.kind, operation.idempotency_key) == (OperationKind.AUTHORIZE, "rq_1")
     assert (operation.payment_reference, operation.amount_minor, operation.currency) == ("acme/pi_1", 1_000, "USD")
     assert (operation.payment_method, operation.capture, operation.charge_reference) == ("pm_card_visa", True, None)
+    assert operation.settlement_currency is None
+    assert operation_of(_with(settlement_currency="EUR")).settlement_currency == "EUR"
 
 
 @pytest.mark.parametrize(
@@ -110,9 +112,13 @@ def test_every_outcome_has_its_word_in_the_contract(kind):
         message="words",
         decline_kind=DeclineKind.SOFT,
         action_url="/somewhere",
+        settlement_amount_minor=921,
+        settlement_currency="EUR",
+        fx_rate="0.9215",
     )
     found = codec.decode(result(REQUEST, outcome, inquiries=4), expected=(ProviderResult,))
     assert (found.outcome, found.provider_reference, found.amount_minor) == (kind.value, "np_1", 1_000)
+    assert (found.settlement_amount_minor, found.settlement_currency, found.fx_rate) == (921, "EUR", "0.9215")
     assert (found.provider_fee_minor, found.decline_code, found.decline_kind) == (39, "some_code", "soft")
     assert (found.request_id, found.object_id, found.inquiries, found.action_url) == ("rq_1", "ch_1", 4, "/somewhere")
     assert (found.attribution.actor_kind, found.attribution.actor_id) == ("provider", "northpay")
