@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+from api.http.errors import ParameterInvalid, ParameterMissing, ParameterUnknown
+from api.http.parameters import Boolean, Integer, Object, Spec, Text, TextMap, Texts, check
+from api.http.wire import read_form
+
+SPEC = Spec(
+    fields={
+        "amount": Integer(required=True, least=1, most=1_000),
+        "currency": Text(choices=("eur", "usd")),
+        "confirm": Boolean(),
+        "description": Text(chars_max=10),
+        "metadata": TextMap(),
+        "expand": Texts(),
+        "options": Object(fields={"network": Text()}),
+    },
+    elsewhere={"mandate": "Mandates are not supported."},
+)
+
+
+def test_forms_and_json_mean_the_same() -> None:
+    """Texts of a form become the types that JSON has already."""
+    text = "amount=12&currency=eur&confirm=true&metadata[a]=1&expand[0]=x&options[network]=visa"
+    expected = {
+        "amount": 12,
+        "currency": "eur",
+        "confirm": True,
+        "metadata": {"a": "1"},
+        "expand": ["x"],
+        "options": {"network": "visa"},
+    }
+    assert check(SPEC, read_form(text)) == check(SPEC, {**expected, "metadata": {"a": 1}}) == expected
+
+
+def test_empty_and_null_clear() -> None:
+    """`x=` (Java, Node) and null (JSON) both clear; what is not sent is not there."""
+    empty = check(SPEC, read_form("amount=1&description=&metadata=&expand="))
+    assert empty == check(SPEC, {"amount": 1, "description": None, "metadata": None, "expand": None})
+    assert empty == {"amount": 1, "description": None, "metadata": {}, "expand": []}
+    assert check(SPEC, read_form("amount=1&metadata[a]=")) == {"amount": 1, "metadata": {"a": None}}
+
+
+@pytest.mark.parametrize(
+    ("text", "param", "words"),
+    [
+        ("amount=1&amuont=2", "amuont", "Did you mean amount?"),
+        ("amount=1&options[netwrok]=visa", "options[netwrok]", "Did you mean options[network]?"),
+        ("amount=1&bogus=1", "bogus", "Received unknown parameter: bogus."),
+        ("amount=1&mandate=x", "mandate", "Mandates are not supported."),
+    ],
+)
+def test_unknown_parameters(text, param, words) -> None:
+    """An unknown parameter is refused by name, with the nearest known one, or with why we do not take it."""
+    with pytest.raises(ParameterUnknown, match=words.replace("?", r"\?").replace("[", r"\[")) as caught:
+        check(SPEC, read_form(text))
+    assert caught.value.param == param
+
+
+def test_a_card_number_as_a_name_is_not_repeated() -> None:
+    """An error never repeats what may be a card number, wherever it stood."""
+    for text in ("amount=1&4242424242424242=1", "amount=1&c4242424242424242=1"):
+        with pytest.raises(ParameterUnknown) as caught:
+            check(SPEC, read_form(text))
+        assert "4242" not in str(caught.value.body())
+
+
+def test_missing() -> None:
+    """A required parameter is named, also when it is sent empty."""
+    for text in ("", "amount=", "currency=eur"):
+        with pytest.raises(ParameterMissing) as caught:
+            check(SPEC, read_form(text))
+        assert caught.value.param == "amount"
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"amount": "1.5"}, "amount"),
+        ({"amount": 1.5}, "amount"),
+        ({"amount": True}, "amount"),
+        ({"amount": "0"}, "amount"),
+        ({"amount": "1001"}, "amount"),
+        ({"amount": "1" * 5_000}, "amount"),
+        ({"amount": "٣"}, "amount"),
+        ({"amount": {"a": "1"}}, "amount"),
+        ({"amount": 1, "confirm": "yes"}, "confirm"),
+        ({"amount": 1, "confirm": 1}, "confirm"),
+        ({"amount": 1, "currency": "gbp"}, "currency"),
+        ({"amount": 1, "description": "x" * 11}, "description"),
+        ({"amount": 1, "description": "\0"}, "description"),
+        ({"amount": 1, "description": 1}, "description"),
+        ({"amount": 1, "expand": {"b": "x"}}, "expand"),
+        ({"amount": 1, "expand": ["x"] * 101}, "expand"),
+        ({"amount": 1, "expand": [{}]}, "expand"),
+        ({"amount": 1, "options": "x"}, "options"),
+        ({"amount": 1, "metadata": "x"}, "metadata"),
+        ({"amount": 1, "metadata": {"k" * 41: "v"}}, "metadata"),
+        ({"amount": 1, "metadata": {"k[": "v"}}, "metadata"),
+        ({"amount": 1, "metadata": {"k": "v" * 501}}, "metadata[k]"),
+        ({"amount": 1, "metadata": {"k": {"a": "b"}}}, "metadata"),
+        ({"amount": 1, "metadata": {str(number): "v" for number in range(51)}}, "metadata"),
+    ],
+)
+def test_wrong_values_are_named_and_not_repeated(given, param) -> None:
+    """A value of the wrong type or beyond a limit is refused with its parameter's name."""
+    with pytest.raises(ParameterInvalid) as caught:
+        check(SPEC, given)
+    assert caught.value.param == param
