@@ -85,6 +85,8 @@ _BOOKS: dict[str, _Book] = {
             "dispute_withdrawn_minor",
             "proposal_id",
             "approved_by",
+            "fx_to_minor",
+            "fx_rate",
         ),
         amount="amount_received_minor",
     ),
@@ -101,6 +103,7 @@ _BOOKS: dict[str, _Book] = {
             "gross_minor",
             "fee_minor",
             "available_on_ms",
+            "exchange_rate",
             "_ordinal",
             "currency",
         ),
@@ -287,13 +290,15 @@ def _payment_event(event: records.PaymentEvent) -> Iterator[Found]:
         event.dispute.withdrawn_minor if event.dispute else 0,
         event.proposal.id if event.proposal else "",
         event.proposal.approved_by if event.proposal else "",
+        event.fx.to_minor if event.fx else 0,
+        event.fx.rate if event.fx else "",
     )
     yield "payment_events", parts, currency, payment.amount_received_minor
     for ordinal, one in enumerate(event.balance_transactions):
         told = (one.id, event.tenant, one.type, one.source, one.gross_minor, one.fee_minor, one.available_on_ms)
         yield (
             "balance_transactions",
-            _texts(event.event_id, *told, ordinal, one.currency),
+            _texts(event.event_id, *told, one.exchange_rate, ordinal, one.currency),
             one.currency,
             one.net_minor,
         )

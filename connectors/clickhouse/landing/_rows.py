@@ -167,6 +167,7 @@ _NO_REFUND = records.RefundObject()
 _NO_DISPUTE = records.DisputeObject()
 _NO_PROPOSAL = records.ProposalObject()
 _NO_DECISION = records.RoutingDecision()
+_NO_CONVERSION = records.FxFact()
 
 
 def _payment_event(event: records.PaymentEvent) -> Row:
@@ -176,6 +177,7 @@ def _payment_event(event: records.PaymentEvent) -> Row:
     decision = event.decision or _NO_DECISION
     dispute = event.dispute or _NO_DISPUTE
     proposal = event.proposal or _NO_PROPOSAL
+    fx = event.fx or _NO_CONVERSION
     currency = payment.currency or charge.currency or refund.currency
     return (
         event.tenant,
@@ -261,6 +263,11 @@ def _payment_event(event: records.PaymentEvent) -> Row:
         proposal.proposed_by,
         proposal.approved_by,
         len(event.balance_transactions),
+        fx.from_minor,
+        fx.from_currency,
+        fx.to_minor,
+        fx.to_currency,
+        fx.rate,
     )
 
 
@@ -336,6 +343,7 @@ def _transactions(event: records.PaymentEvent, raw: Raw) -> list[Row]:
             event.payment_id,
             provider,
             event.occurred_ms,
+            one.exchange_rate,
             place.topic,
             place.partition,
             raw.offset,

@@ -115,7 +115,8 @@ PAYMENT_EVENTS = Table(
         "dispute_provider String, dispute_provider_reference String, dispute_withdrawn_minor Int64, dispute_fee_minor Int64, "
         "dispute_evidence_due_ms Int64, dispute_evidence_submitted Bool, proposal_id String, proposal_resolution String, "
         "proposal_object_id String, proposal_amount_minor Int64, proposal_reason String, proposed_by String, approved_by String, "
-        f"transactions UInt32, {_PLACE}"
+        "transactions UInt32, fx_from_minor Int64, fx_from_currency String, fx_to_minor Int64, fx_to_currency String, fx_rate String, "
+        f"{_PLACE}"
     ),
 )
 BALANCE_TRANSACTIONS = Table(
@@ -123,7 +124,7 @@ BALANCE_TRANSACTIONS = Table(
     structure=(
         "tenant String, transaction_id String, type String, currency String, exponent UInt8, gross_minor Int64, "
         "fee_minor Int64, net_minor Int64, source String, available_on_ms Int64, event_id String, event_type String, "
-        "payment_id String, provider String, occurred_ms Int64, "
+        "payment_id String, provider String, occurred_ms Int64, exchange_rate String, "
         "_topic String, _partition Int32, _offset Int64, _ordinal Int32, _timestamp_ms Int64"
     ),
 )
