@@ -1,4 +1,5 @@
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from schemas.currencies import EXPONENTS
 from schemas.records import FeeRule, FxFact, ProviderResult, RoutingUpdate, Tenant
-from streams.core import conversions, ids
+from streams.core import conversions, ids, ledger
 from streams.core.state import Attempt, Conversion
 from tests.unit.core.books import audit
 from tests.unit.core.world import TENANT, World, converted
@@ -384,3 +385,33 @@ def test_nothing_asked_nothing_stated_fits():
     """The plain case: no conversion on either side."""
     assert conversions.fits(ProviderResult(outcome="captured"), Attempt("northpay"))
     assert conversions.wanted(None, "EUR") is None
+
+
+def test_the_documented_example_is_what_happens():
+    """The converted payment with a reserve and a refund of docs/lifecycle.md: every leg in its order, and none besides."""
+    world = _captured(
+        replace(USD, settlement_currency="JPY", reserve_basis_points=1_000, reserve_days=90), rate="162.37"
+    )
+    world.send("refund", "r1", of="k1", amount_minor=400)
+    world.answer(world.requests[-1], "refunded", fx_rate="171.50")
+    world.tick(world.time_ms + 90 * 86_400_000)
+    told = [
+        (event.type, leg.account, str(leg.amount_minor), leg.currency)
+        for event in world.events
+        for leg in event.postings
+    ]
+    text = (Path(__file__).parents[3] / "docs" / "lifecycle.md").read_text(encoding="utf-8")
+    rows = [
+        tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in text.splitlines() if line.startswith("| ")
+    ]
+    assert told == [row[:4] for row in rows if len(row) == 5 and row[3] in {"EUR", "JPY"}]
+    for *_, pattern in (row for row in rows if len(row) == 5 and row[3] in {"EUR", "JPY"}):
+        assert pattern in ledger.PATTERNS
+    owed = sum(
+        leg.amount_minor
+        for event in world.events
+        for leg in event.postings
+        if leg.currency == "JPY" and leg.account.partition(":")[0] in {"fx_conversion", "provider_receivable"}
+    )
+    assert f"northpay owes {owed} JPY" in text
+    audit(world)
