@@ -1,0 +1,1 @@
+"""Webhooks: tells tenants' endpoints what happened, signed, until they have accepted it."""
