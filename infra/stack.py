@@ -27,6 +27,7 @@ SETTLEMENT_GRACE_MS = "CLEARLINE_SETTLEMENT_GRACE_MS"
 _HOST = "127.0.0.1"
 _PORT_MAX = 65_535
 _PASSWORD_FILE = "warehouse.password"  # noqa: S105 - its name
+_TOKEN_FILE = "internal.token"  # noqa: S105 - its name
 _SIMULATED_PROVIDERS = ("northpay", "southpay")
 _SAYS_READY = r"(?<!not )\bready\b"  # what processes without a port log when they are
 _FIRST_WORKER_OFFSET = 10
@@ -118,9 +119,10 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
         REGISTRY: f"http://{_HOST}:{ports.registry}",
     }
     if environment.CLICKHOUSE not in given:
-        defaults[environment.CLICKHOUSE] = _warehouse_url(ports.warehouse, password=_made_password(data))
+        defaults[environment.CLICKHOUSE] = _warehouse_url(ports.warehouse, password=_made_secret(data, _PASSWORD_FILE))
     else:
         DataDirectory(data).open()
+    defaults[environment.INTERNAL_TOKEN] = _made_secret(data, _TOKEN_FILE)
     # CLEARLINE_DATA was one way to choose `data`; all the others win over what the stack would have set.
     names = {*defaults, environment.CLICKHOUSE} - {environment.DATA}
     return {**defaults, **{name: environ[name] for name in names & given}}
@@ -265,14 +267,17 @@ def reach(data: Path, environ: Mapping[str, str]) -> dict[str, str]:
         found |= status.facts
         url = urlsplit(status.facts.get(environment.CLICKHOUSE, ""))
         if any(process.name == "warehouse" for process in status.processes) and url.port:
-            found[environment.CLICKHOUSE] = _warehouse_url(url.port, password=_made_password(directory.path))
+            found[environment.CLICKHOUSE] = _warehouse_url(
+                url.port, password=_made_secret(directory.path, _PASSWORD_FILE)
+            )
+        found[environment.INTERNAL_TOKEN] = _made_secret(directory.path, _TOKEN_FILE)
     return {**found, **{name: value for name, value in environ.items() if value.strip()}}
 
 
-def _made_password(data: Path) -> str:
-    """Return the warehouse's password, made at the first call for a data directory and kept there, for its owner only."""
+def _made_secret(data: Path, name: str) -> str:
+    """Return the secret in a file of that name, made at the first call for a data directory and kept there, for its owner only."""
     DataDirectory(data).open()
-    file = data / _PASSWORD_FILE
+    file = data / name
     with contextlib.suppress(FileNotFoundError):
         return file.read_text(encoding="ascii").strip()
     # Written whole under another name and then linked: of two that do this at once, one wins and both read the same.

@@ -17,6 +17,8 @@ PARTITIONS = "CLEARLINE_PARTITIONS"
 REPLICATION = "CLEARLINE_REPLICATION"
 WORKER = "CLEARLINE_WORKER"
 TICK_MS = "CLEARLINE_TICK_MS"
+INTERNAL_TOKEN = "CLEARLINE_INTERNAL_TOKEN"  # noqa: S105 - its name
+"""What the API shows to workers when it asks for a payment of any tenant; without it they answer nobody."""
 
 DEFAULT_KAFKA = "127.0.0.1:9092"
 DEFAULT_CLICKHOUSE = "http://clearline@127.0.0.1:8123/clearline"
@@ -69,6 +71,7 @@ class Environment:
     replication: int
     worker: str
     tick_ms: int
+    internal_token: str = field(default="", repr=False)
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """Return the settings every librdkafka client starts from: the extra ones (TLS, SASL), then the bootstrap servers."""
@@ -87,6 +90,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         replication=_count(REPLICATION, given.get(REPLICATION, str(DEFAULT_REPLICATION)), highest=REPLICATION_MAX),
         worker=given.get(WORKER, DEFAULT_WORKER),
         tick_ms=_count(TICK_MS, given.get(TICK_MS, str(DEFAULT_TICK_MS)), highest=TICK_MS_MAX),
+        internal_token=given.get(INTERNAL_TOKEN, "").strip(),
     )
 
 

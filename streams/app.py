@@ -15,9 +15,14 @@ from schemas.records import Tenant
 from streams.agents import intake as intaking
 from streams.agents import lifecycle as living
 from streams.agents import settlement as settling
+from streams.agents.announcer import Announcer
 from streams.agents.ticker import Ticker
+from streams.agents.views import PaymentViews
 from streams.runtime import GlobalTable, Record, SystemClock, check_topology
 from streams.runtime.faust_app import make_app
+
+# A change of partitions is told at most this late; who asks the wrong worker meanwhile hears 421 and asks again.
+ANNOUNCE_INTERVAL_S = 0.1
 
 settings = environment.read()
 
@@ -112,6 +117,35 @@ async def tick() -> None:
             catalogue.SETTLEMENT_INPUTS.name: settlement_source.status(),
         }
     )
+
+
+announcer = Announcer(
+    settings.kafka,
+    client=settings.kafka_config,
+    worker=settings.worker,
+    url=str(app.conf.canonical_url),
+    now_ms=lambda: time.time_ns() // 1_000_000,
+)
+
+
+@app.timer(interval=ANNOUNCE_INTERVAL_S, on_leader=False)
+async def announce() -> None:
+    """Which payments this worker can be asked about, whenever that has changed."""
+    announcer.announce(lifecycle_source.status())
+
+
+views = PaymentViews(
+    lifecycle_source,
+    token=settings.internal_token,
+    partitions=lambda: _partitions(catalogue.PAYMENTS_INPUTS.name),
+)
+
+
+@app.page("/payments/{tenant}/{payment_id}")
+async def payment(self: Any, request: Any, tenant: str, payment_id: str) -> Any:
+    """A payment as it stands, for the API: 200, 404, 421 (another worker's), 503 (not now), 401."""
+    answer = await views.answer(request.headers.get("Authorization", ""), tenant, payment_id)
+    return self.bytes(answer.body, content_type="application/json", status=answer.status)
 
 
 def _partitions(topic: str) -> int:

@@ -10,6 +10,7 @@ Only running partitions are fetched, each from an explicit offset.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 
 from streams.runtime.batch import Stop
@@ -54,7 +55,9 @@ FORGOTTEN = (
 class Partition:
     """One partition number of all the task's sources, which share a store."""
 
-    __slots__ = ("fraction", "number", "phase", "positions", "stop", "store", "topic_id", "topics", "view")
+    __slots__ = (
+        "fraction", "guard", "known_end", "number", "phase", "positions", "stop", "store", "topic_id", "topics", "view",
+    )  # fmt: skip
 
     def __init__(self, number: int, topics: set[str]) -> None:
         self.number = number
@@ -64,6 +67,10 @@ class Partition:
         self.positions: dict[str, int] = {}
         self.store: Store | None = None
         self.view: StateView | None = None
+        # Held while the store changes or closes, and by other threads while they read it.
+        self.guard = threading.Lock()
+        # The changelog's end as far as this store follows it: an end beyond it may hold what others have committed.
+        self.known_end = 0
         self.topic_id = ""
         self.fraction = 0.0
         self.stop: str | None = None
@@ -194,6 +201,8 @@ class Assignment:
                 self._restores.remove(restore)
                 restore.close()
                 fault("after_restore")
+                for number, item in restore.progress.items():
+                    self.partitions[number].known_end = item.position
                 self._run([self.partitions[number] for number in restore.progress])
 
     def _resolve(self, parts: list[Partition]) -> None:
@@ -359,6 +368,7 @@ class Assignment:
             logger.warning("task %s partition %d: %s", self._config.name, part.number, failure)
 
     def _close_store(self, part: Partition) -> None:
-        if part.store is not None:
-            part.store.close()
-        part.store = part.view = None
+        with part.guard:
+            if part.store is not None:
+                part.store.close()
+            part.store = part.view = None

@@ -12,6 +12,9 @@ Everything the exactly-once runtime raises.
     │   ├── StoreBusy             another process has the store open
     │   └── ConfigurationFault    topics or settings are not what was promised
     ├── StoreDamaged              a store's bytes can't be trusted: it is moved aside and rebuilt from its changelog
+    ├── NotRead                   a question about state can't be answered here and now
+    │   ├── NotHeld               the partition isn't this worker's, or isn't restored
+    │   └── Behind                the store has not come so far as the question asks for
     ├── InputLost                 records after a committed offset are gone: that partition stops
     └── PoisonRecord              one record can't be processed; the application subclasses it with its reasons
         └── OutputOversized       a record's output is larger than a topic takes
@@ -66,6 +69,18 @@ class StoreDamaged(StreamsError):
     def __init__(self, message: str, *, partition: int | None = None) -> None:
         super().__init__(message)
         self.partition = partition
+
+
+class NotRead(StreamsError):
+    """A question about committed state can't be answered by this worker now."""
+
+
+class NotHeld(NotRead):
+    """The partition isn't this worker's, or isn't restored yet."""
+
+
+class Behind(NotRead):
+    """The store has not come as far as the changelog: a commit is about to be applied, or the partition is another's."""
 
 
 class InputLost(StreamsError):

@@ -12,18 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import faust
 from mode import Service
 from mode.utils.queues import ThrowableQueue
 
+from streams.runtime._ends import Ends
 from streams.runtime.batch import Batch, Rejection
 from streams.runtime.config import TaskConfig
-from streams.runtime.errors import Abortable, ConfigurationFault, Fatal, StreamsError
+from streams.runtime.errors import Abortable, Behind, ConfigurationFault, Fatal, StreamsError
 from streams.runtime.kafka import KafkaClients, SystemClock
+from streams.runtime.seams import TopicReader
 from streams.runtime.status import TaskStatus
 from streams.runtime.store import RocksStores
 from streams.runtime.table import GlobalTable
@@ -40,6 +43,12 @@ STOP_TIMEOUT_S = 8.0
 
 # How often a batch looks whether its agent has started, before the first one.
 SUBSCRIBER_WAIT_S = 0.02
+
+# A question waits in such steps for the commit that is about to be applied, and for an answer of the broker so long.
+READ_STEP_S = 0.001
+ENDS_TIMEOUT_MS = 5_000
+
+T = TypeVar("T")
 
 
 Topology = Callable[[KafkaClients, TaskConfig], None]
@@ -117,11 +126,40 @@ class Source(Service):
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pending: Batch | None = None
+        self._ends = Ends(self._ask_ends)
+        self._ends_reader: TopicReader | None = None
         super().__init__(**kwargs)
 
     def status(self) -> TaskStatus:
         """The task's snapshot."""
         return self.task_engine.status()
+
+    async def read(
+        self, partition: int, reader: Callable[[Callable[[bytes], bytes | None]], T], *, timeout_s: float
+    ) -> T:
+        """
+        What `reader` makes of the partition's committed state, linearizable: see `Task.read`.
+
+        First the broker is asked where the changelog ends now, then the store is waited for. A worker that has lost the
+        partition without knowing it never gets there, so it can't answer what is old. Raises `NotHeld`, `Behind` after
+        `timeout_s`, or what asking the broker raises.
+        """
+        self.task_engine.read(partition, lambda _get: None)  # no need to ask the broker when it isn't ours anyway
+        deadline_s = time.monotonic() + timeout_s
+        end = await self._ends.end(partition)
+        while True:
+            try:
+                return self.task_engine.read(partition, reader, end=end)
+            except Behind:
+                if time.monotonic() >= deadline_s:
+                    raise
+            await asyncio.sleep(READ_STEP_S)
+
+    def _ask_ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        if self._ends_reader is None:
+            assert self.config.changelog is not None, "a task without state holds no partition that can be read"
+            self._ends_reader = KafkaClients(self.config).reader(self.config.changelog)
+        return self._ends_reader.end_offsets(partitions, timeout_ms=ENDS_TIMEOUT_MS)
 
     async def on_start(self) -> None:
         """Start the task's thread."""

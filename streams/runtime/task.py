@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from streams.runtime._assignment import Assignment, Partition
 from streams.runtime.batch import Batch, Rejection
@@ -23,7 +23,17 @@ from streams.runtime.config import (
     FAILURES_FORGOTTEN_MS,
     TaskConfig,
 )
-from streams.runtime.errors import Abortable, Fatal, InputLost, Retriable, StoreDamaged, StreamsError, Transient
+from streams.runtime.errors import (
+    Abortable,
+    Behind,
+    Fatal,
+    InputLost,
+    NotHeld,
+    Retriable,
+    StoreDamaged,
+    StreamsError,
+    Transient,
+)
 from streams.runtime.faults import fault
 from streams.runtime.record import Output, Record
 from streams.runtime.seams import (
@@ -40,6 +50,11 @@ from streams.runtime.table import GlobalTable
 logger = logging.getLogger(__name__)
 
 Processor = Callable[[Batch], None]
+
+# A commit puts its marker behind the last record; nobody else can write there before it.
+MARKER_OFFSETS = 1
+
+T = TypeVar("T")
 
 
 class _Session:
@@ -229,7 +244,9 @@ class Task:
         assert part.store is not None
         assert part.view is not None
         offset = session.producer.delivered_offset(self.config.changelog, part.number)
-        part.store.apply(part.view.changes().items(), part.marker(self.config, self._clock, offset + 1))
+        with part.guard:
+            part.store.apply(part.view.changes().items(), part.marker(self.config, self._clock, offset + 1))
+            part.known_end = offset + 1 + MARKER_OFFSETS
         part.view.committed()
 
     def _count(self, batch: Batch) -> None:
@@ -369,6 +386,28 @@ class Task:
         """Whether every assigned partition is restored."""
         session = self._session
         return session is not None and session.assignment.settled
+
+    def read(self, number: int, reader: Callable[[Callable[[bytes], bytes | None]], T], *, end: int = 0) -> T:
+        """
+        What `reader` makes of a partition's committed state, given a function from key to value; from any thread.
+
+        It reads the store under the partition's guard, never the overlay, so it sees whole transactions that have
+        committed. `end` is the changelog's end (uncommitted), asked for after the question came: everything that was
+        visible to anybody by then lies before it, whoever wrote it. Raises `Behind` while this store has not come so far
+        (its own commit is about to be applied; or another worker commits, and we have not heard of it yet), `NotHeld`
+        when the partition isn't ours or isn't restored.
+        """
+        session = self._session
+        part = session.assignment.partitions.get(number) if session is not None else None
+        if part is None:
+            raise NotHeld(f"partition {number} of task {self.config.name} is not held by {self.config.instance}")
+        with part.guard:
+            store = part.store
+            if store is None or part.phase not in ("running", "stopped"):
+                raise NotHeld(f"partition {number} of task {self.config.name} is {part.phase}")
+            if part.known_end < end:
+                raise Behind(f"partition {number} of task {self.config.name} follows to {part.known_end} of {end}")
+            return reader(store.get)
 
     def status(self) -> TaskStatus:
         """Take a snapshot; may be called from another thread."""

@@ -1,0 +1,110 @@
+"""Answers about payments from the state that this worker holds, for the API."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from schemas.catalogue import PAYMENTS_INPUTS
+from schemas.partitioner import partition_of
+from schemas.views import PaymentView
+from streams.core import keys
+from streams.core._objects import NO_TEXTS, charge_object, dispute_object, payment_object, refund_object
+from streams.core.errors import StateUnreadable
+from streams.core.state import Payment, Texts, decode
+from streams.runtime import POSITIONS_KEY, Behind, NotHeld, StreamsError
+
+logger = logging.getLogger(__name__)
+
+# How long an answer waits for the commit under way; the API goes on asking until its own deadline.
+READ_TIMEOUT_S = 2.0
+
+Get = Callable[[bytes], bytes | None]
+T = TypeVar("T")
+
+_positions = msgspec.json.Decoder(dict[str, int])
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Status and JSON body."""
+
+    status: int
+    body: bytes
+
+
+class Readable(Protocol):
+    """A source whose partitions can be read: `streams.runtime.Source`."""
+
+    async def read(self, partition: int, reader: Callable[[Get], T], *, timeout_s: float) -> T:
+        """Committed state, or `NotHeld`, `Behind`, `StreamsError`."""
+
+
+class PaymentViews:
+    """
+    The worker's view `GET /payments/{tenant}/{payment_id}`.
+
+    200 with a `PaymentView`; 404 it isn't there; 421 another worker has the partition (or none has restored it); 503 ask
+    again; 401 without the token. What it says was committed, and includes every commit that anybody could see before the
+    question came, so also the caller's own that a Reply has told of: `Source.read` sees to that.
+    """
+
+    def __init__(self, source: Readable, *, token: str, partitions: Callable[[], int]) -> None:
+        self._source = source
+        self._expected = f"Bearer {token}".encode() if token else b""
+        self._ask_partitions = partitions
+        self._partitions = 0
+
+    async def answer(self, authorization: str, tenant: str, payment_id: str) -> Answer:
+        """The answer to one question."""
+        if not self._expected or not hmac.compare_digest(self._expected, authorization.encode("utf-8", "replace")):
+            return _said(401, "give the installation's CLEARLINE_INTERNAL_TOKEN as bearer token")
+        try:
+            if not self._partitions:
+                self._partitions = await asyncio.to_thread(self._ask_partitions)
+            partition = partition_of(f"{tenant}/{payment_id}".encode(), self._partitions)
+            found = await self._source.read(
+                partition, lambda get: view(get, tenant, payment_id, partition=partition), timeout_s=READ_TIMEOUT_S
+            )
+        except NotHeld as error:
+            return _said(421, str(error))
+        except (Behind, StreamsError) as error:
+            return _said(503, str(error))
+        except StateUnreadable as error:
+            logger.exception("%s/%s can't be shown", tenant, payment_id)
+            return _said(500, str(error))
+        if found is None:
+            return _said(404, "no such payment")
+        return Answer(200, msgspec.json.encode(found))
+
+
+def view(get: Get, tenant: str, payment_id: str, *, partition: int) -> PaymentView | None:
+    """The payment as state has it. Raises `StateUnreadable`."""
+    value = get(keys.payment(tenant, payment_id))
+    if value is None:
+        return None
+    payment = decode(Payment, value)
+    written = get(keys.texts(tenant, payment_id)) if payment.has_texts else None
+    texts = NO_TEXTS if written is None else decode(Texts, written)
+    positions = get(POSITIONS_KEY)
+    return PaymentView(
+        tenant=tenant,
+        payment=payment_object(payment_id, payment, texts),
+        charges=tuple(
+            charge_object(payment_id, payment, number, attempt, "")
+            for number, attempt in enumerate(payment.attempts, 1)
+        ),
+        refunds=tuple(refund_object(payment_id, payment, refund) for refund in payment.refunds),
+        disputes=tuple(dispute_object(payment_id, payment, dispute) for dispute in payment.disputes),
+        sequence=payment.sequence,
+        partition=partition,
+        position=0 if positions is None else _positions.decode(positions).get(PAYMENTS_INPUTS.name, 0),
+    )
+
+
+def _said(status: int, message: str) -> Answer:
+    return Answer(status, msgspec.json.encode({"error": message}))
