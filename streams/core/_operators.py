@@ -28,7 +28,7 @@ RESOLUTIONS = (*ADJUSTMENTS, *dict.fromkeys(found for _, found in CHARGE_RESOLUT
 def may_propose(step: Step) -> None:
     """An operator, with a reason; about a charge or refund that is in doubt or held, or the payment's balance."""
     who, command = step.command.attribution, step.command
-    _needs_operator(step)
+    needs_operator(step)
     if not who.reason:
         raise CommandError("reason_missing", param="attribution.reason")
     _check_resolution(step, command.resolution, command.object_id, command.amount_minor or 0)
@@ -36,7 +36,7 @@ def may_propose(step: Step) -> None:
 
 def may_approve(step: Step) -> None:
     """Another operator than the one who proposed, and what it is about is still so."""
-    _needs_operator(step)
+    needs_operator(step)
     proposal = step.payment.proposal
     if proposal is None or proposal.id != step.command.object_id:
         raise CommandError("proposal_missing", param="object_id", object_id=step.command.object_id)
@@ -60,7 +60,8 @@ def amount_minor(attempt: Attempt, resolution: str, *, payment_minor: int, propo
     return payment_minor
 
 
-def _needs_operator(step: Step) -> None:
+def needs_operator(step: Step) -> None:
+    """An operator, under a name of their own."""
     who = step.command.attribution
     if who.actor_kind != "operator" or not who.actor_id:
         raise CommandError("operator_needed", param="attribution.actor_kind")

@@ -187,18 +187,20 @@ class Step:
         reference: str = "",
         capture: bool = False,
         final_capture: bool = True,
+        inquiry: int = 0,
     ) -> None:
-        """Ask a provider for something."""
+        """Ask a provider for something; with `inquiry`, what became of the request that would be made so."""
         payment = self.payment
+        request_id = ids.request_id(object_id, operation, number)
         self.decision.requests.append(
             ProviderRequest(
-                request_id=ids.request_id(object_id, operation, number),
+                request_id=ids.request_id(request_id, "inquire", inquiry) if inquiry else request_id,
                 tenant=self.tenant,
                 payment_id=self.payment_id,
                 object_id=object_id,
                 attempt=attempt,
                 provider=provider,
-                operation=operation,
+                operation="inquire" if inquiry else operation,
                 amount_minor=amount_minor,
                 currency=payment.currency,
                 settlement_currency=conversions.asked_currency(self.attempt, operation)

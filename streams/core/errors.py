@@ -139,7 +139,13 @@ _KINDS = (
         code="reason_missing",
         type=_INVALID,
         http_status=400,
-        message="Say why: a proposal needs a reason.",
+        message="Say why: what an operator asks for needs a reason.",
+    ),
+    ErrorKind(
+        code="nothing_to_inquire",
+        type=_INVALID,
+        http_status=400,
+        message="There is nothing to ask the provider about {object_id}: {why}. Name a charge or refund that is under way or in doubt.",
     ),
     ErrorKind(
         code="resolution_not_possible",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from schemas.records import PaymentStatus
 from streams.core import _effects as e
 from streams.core import _guards as g
+from streams.core import _inquiries as i
 from streams.core import _operators as o
 from streams.core._row import Row
 from streams.core._step import Step
@@ -23,6 +24,7 @@ COMMANDS = (
     "refund",
     "submit_evidence",
     "close_dispute",
+    "inquire",
     "propose",
     "approve",
 )
@@ -163,6 +165,14 @@ _COMMAND_ROWS = (
         event="charge.dispute.acceptance_sent",
         effect=e.ask_to_accept,
         answer="later",
+    ),
+    Row(
+        sources=_ANY,
+        trigger="inquire",
+        requires=i.may_inquire,
+        event="payment_intent.inquiry_requested",
+        effect=i.inquire,
+        answer="now",
     ),
     Row(
         sources=_ANY,

@@ -134,6 +134,14 @@ def _refunded(world: World) -> None:
     world.answer(world.requests[-1], "refunded")
 
 
+def _inquired(first: Situation) -> Situation:
+    def both(world: World) -> None:
+        first(world)
+        world.operate("inquire", "i1", object_id=world.requests[-1].object_id)
+
+    return both
+
+
 def _asking(first: Situation, kind: str) -> Situation:
     def both(world: World) -> None:
         first(world)
@@ -247,6 +255,9 @@ SITUATIONS: dict[str, Situation] = {
     "evidence refused": _then(_asking(_chargeback, "submit_evidence"), "refused"),
     "acceptance sent": _asking(_chargeback, "close_dispute"),
     "dispute accepted": _then(_asking(_chargeback, "close_dispute"), "dispute_accepted"),
+    "inquired": _inquired(_then(World.create, "unknown")),
+    "held, inquired": _inquired(_then(World.create, "integrity_failure")),
+    "refunding, inquired": _inquired(_refunding),
     "proposed": _proposed(_then(World.create, "integrity_failure"), "captured"),
     "resolved as captured": _resolved(_then(World.create, "integrity_failure"), "captured"),
     "resolved as declined": _resolved(_then(World.create, "unknown"), "declined"),

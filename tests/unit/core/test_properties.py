@@ -170,6 +170,14 @@ class Lives(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.world.requests)
+    @rule(data=st.data(), key=st.integers(0, 3))
+    def inquire(self, data, key):
+        """An operator has a provider asked at once; what it says is the earlier request's result."""
+        request = data.draw(st.sampled_from(self.world.requests[-4:]))
+        name = next(one for one in PAYMENTS if ids.payment_id(TENANT, one) == request.payment_id)
+        self._heard(self.world.operate("inquire", f"inquire {key}", of=name, object_id=request.object_id))
+
+    @precondition(lambda self: self.world.requests)
     @rule(
         data=st.data(),
         outcome=OUTCOMES,
@@ -182,6 +190,7 @@ class Lives(RuleBasedStateMachine):
         request = data.draw(
             st.sampled_from(self.world.requests[-4:] if data.draw(st.booleans()) else self.world.requests)
         )
+        request = self.world.original(request)
         fields = {"decline_kind": "soft" if soft else "hard", "provider_fee_minor": fee, **conversion}
         if wrong is not None:
             fields["amount_minor"] = wrong
@@ -195,7 +204,7 @@ class Lives(RuleBasedStateMachine):
     @rule(good=st.booleans(), rate=st.sampled_from(RATES))
     def answer_well(self, good, rate=RATE):
         """The newest request gets the answer that it hopes for, so that lives get somewhere."""
-        request = self.world.requests[-1]
+        request = self.world.original(self.world.requests[-1])
         hoped = {
             "authorize": "captured" if request.capture else "authorized",
             "capture": "captured",

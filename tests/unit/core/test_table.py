@@ -27,6 +27,7 @@ COMMANDS = {
     "submit_evidence": {"evidence": {"product_description": "a chair"}},
     "submit_evidence without any": {},
     "close_dispute": {},
+    "inquire": {},
     "propose": {"resolution": "captured"},
     "approve": {},
 }
@@ -95,6 +96,7 @@ ALLOWED = {
     "stray authorised, then captured": {"confirm", "cancel"},
     "stray capture after second": {"refund"},
     "refunding": {"refund"},
+    "refunding, inquired": {"refund"},
     "refunding, taken up": {"refund"},
     "refunding, unknown": {"refund"},
     "refunding, held": {"refund"},
@@ -148,7 +150,7 @@ def test_every_command_in_every_situation_is_carried_out_or_answered_with_a_type
         assert decision.events, (situation, name)
 
 
-OF_LATER = {"update", "submit_evidence", "close_dispute", "propose", "approve"}
+OF_LATER = {"update", "submit_evidence", "close_dispute", "inquire", "propose", "approve"}
 
 
 def _check_refused(situation, name, decision, before):
@@ -162,9 +164,9 @@ def _check_refused(situation, name, decision, before):
 
 
 def _check_later(situation, name, decision, error):
-    """Updates need an open payment, responses a dispute that waits for one, and proposals an operator."""
+    """Updates need an open payment, responses a dispute that waits for one, inquiries and proposals an operator."""
     kind, allowed = name.partition(" ")[0], ALLOWED.get(situation, set())
-    if kind in {"propose", "approve"}:
+    if kind in {"inquire", "propose", "approve"}:
         assert error.code == "operator_needed"
     elif kind == "update":
         expected = {"nothing_to_update", None} if "confirm" in allowed else {"payment_intent_unexpected_state"}
@@ -260,6 +262,149 @@ def test_every_resolution_in_every_situation_needs_two_people_and_is_carried_out
             audit(world)
             repeated = world.operate("approve", "s", by="bob", object_id=proposal)
             assert repeated.replies[0][1].error.code == "proposal_missing"
+
+
+NOTHING_UNDER_WAY = {
+    "captured",
+    "partly captured",
+    "partly captured, the rest authorised",
+    "captured in parts",
+    "authorised",
+    "declined",
+    "voided",
+    "capture failed",
+    "void failed",
+    "refunded in part",
+    "refund failed",
+    "stray capture returned",
+    "dispute lost",
+    "resolved as captured",
+    "none",
+    "unconfirmed",
+    "no route",
+}
+UNDER_WAY = {
+    "authorising": "authorize",
+    "authorising, unknown": "authorize",
+    "authorising, held": "authorize",
+    "in action": "authorize",
+    "held by conflict": "authorize",
+    "capturing": "capture",
+    "capturing, unknown": "capture",
+    "capturing, held": "capture",
+    "capturing the rest": "capture",
+    "voiding": "void",
+    "voiding, unknown": "void",
+    "voiding the rest": "void",
+    "stray authorisation going back": "void",
+    "stray capture going back": "refund",
+    "refunding": "refund",
+    "refunding, taken up": "refund",
+    "refunding, unknown": "refund",
+    "refunding, held": "refund",
+}
+"""What the newest request was that an operator may have the provider asked about."""
+
+
+def _inquirable(situation, tenant):
+    """The objects of a situation that an inquiry may be about, each with what was asked of the provider."""
+    found = {}
+    for object_id in sorted({request.object_id for request in at(situation, tenant).requests}):
+        decision = at(situation, tenant).operate("inquire", "i", object_id=object_id)
+        error = decision.replies[0][1].error
+        if error is None:
+            found[object_id] = decision.requests[0]
+        else:
+            assert error.code == "nothing_to_inquire", (situation, object_id)
+            assert not decision.events
+            assert not decision.requests
+    return found
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_inquiry_asks_about_a_request_as_it_was_made_and_moves_no_money(situation, tenant):
+    """It names what its original did, field by field; it changes nothing but the event that tells of it; the result counts as ever."""
+    for object_id, asked in _inquirable(situation, tenant).items():
+        world = at(situation, tenant)
+        before = world.payment()
+        decision = world.operate("inquire", "i", object_id=object_id)
+        audit(world)
+        original = world.original(asked)
+        differing = {"request_id", "operation", "requested_ms", "attribution"}
+        if original.operation not in {"authorize", "capture"}:
+            differing |= {"provider_reference"}  # what has been heard since
+        for field in set(asked.__struct_fields__) - differing:
+            assert getattr(asked, field) == getattr(original, field), (situation, field)
+        assert asked.operation == "inquire"
+        assert original.operation == "authorize" or asked.provider_reference
+        (event,) = decision.events
+        assert event.type == "payment_intent.inquiry_requested"
+        assert event.attribution == asked.attribution
+        assert (event.attribution.actor_kind, event.attribution.actor_id) == ("operator", "ada")
+        assert not event.postings
+        assert not event.balance_transactions
+        assert not decision.movements
+        after = world.payment()
+        assert after == replace(before, sequence=before.sequence + 1, last_event_id=event.event_id)
+        again = world.operate("inquire", "i2", object_id=object_id).requests[0]
+        assert again.request_id != asked.request_id
+        without, beside = at(situation, tenant), world
+        for outcome in OUTCOMES:
+            without.answer(original, outcome, decline_kind="soft")
+            beside.answer(asked, outcome, decline_kind="soft")
+            audit(beside)
+        said = [
+            [event.type for event in one.events if event.type != "payment_intent.inquiry_requested"]
+            for one in (without, beside)
+        ]
+        assert said[0] == said[1], (situation, object_id)
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_an_operator_may_have_the_provider_asked_about_what_is_under_way_and_nothing_else(tenant):
+    """Written down apart from the code: which request, in which situation; and where there is nothing to ask."""
+    for situation, operation in UNDER_WAY.items():
+        newest = at(situation, tenant).requests[-1]
+        found = _inquirable(situation, tenant)[newest.object_id]
+        assert f"_{operation}_" in found.request_id, situation
+    for situation in NOTHING_UNDER_WAY:
+        assert not _inquirable(situation, tenant), situation
+
+
+def test_an_inquiry_needs_an_operator_and_a_reason_and_names_what_it_is_about():
+    """Typed refusals: nobody else, not without a reason, not about another payment's charge or a dispute."""
+    world = at("authorising, unknown")
+    charge = world.requests[-1].object_id
+    refused = world.send("inquire", "i1", of="k1", object_id=charge).replies[0][1]
+    assert (refused.status_code, refused.error.code) == (403, "operator_needed")
+    silent = world.operate("inquire", "i2", object_id=charge, reason="").replies[0][1].error
+    assert (silent.code, silent.param) == ("reason_missing", "attribution.reason")
+    other = ids.charge_id(ids.payment_id(TENANT, "k2"), 1)
+    for object_id in ("", other, charge[:-2] + "00", charge[:-2] + "02", "dp_1", "re_1"):
+        error = world.operate("inquire", f"i {object_id}", object_id=object_id).replies[0][1].error
+        assert (error.code, error.param) == ("nothing_to_inquire", "object_id")
+        assert object_id in error.message
+    allowed = world.operate("inquire", "i3", object_id=charge)
+    repeated = world.operate("inquire", "i3", object_id=charge)
+    assert allowed.requests
+    assert not repeated.requests
+    assert repeated.replies[0][1].replayed
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_an_operator_may_refund_on_a_tenants_behalf(tenant):
+    """One person is enough; the refund's events, its request and its movements say who, for whom, and why."""
+    world = at("captured", tenant)
+    decision = world.operate("refund", "r1", by="ada", reason="the customer called", amount_minor=300)
+    made = world.answer(decision.requests[0], "refunded")
+    audit(world)
+    assert made.events[0].refund.status == "succeeded"
+    assert made.replies[0][1].refund.amount_minor == 300
+    for record in (*decision.events, *decision.requests, *decision.movements):
+        who = record.attribution
+        assert (who.actor_kind, who.actor_id, who.on_behalf_of) == ("operator", "ada", TENANT)
+        assert who.reason == "the customer called"
 
 
 @pytest.mark.parametrize("tenant", TENANTS)

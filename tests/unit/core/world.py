@@ -109,8 +109,15 @@ class World:
         return self.send("create", key, **fields)
 
     def answer(self, request: ProviderRequest, outcome: str, **fields: Any) -> Decision:
-        """The provider's answer to a request."""
-        return self.put(result(request, outcome, **fields))
+        """The provider's answer to a request, or to the one that an inquiry asks about."""
+        return self.put(result(self.original(request), outcome, **fields))
+
+    def original(self, request: ProviderRequest) -> ProviderRequest:
+        """The request that an inquiry asks about; any other is itself."""
+        if request.operation != "inquire":
+            return request
+        about = request.request_id.partition("_inquire_")[0]
+        return next(one for one in self.requests if one.request_id == about)
 
     def operate(
         self, kind: str, key: str, *, by: str = "ada", reason: str = "seen in the books", **fields: Any
