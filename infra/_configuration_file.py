@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from infra.errors import FileFault
-from schemas.records import Attribution, RoutingPolicy, Tenant, TenantStatus
+from schemas.records import Attribution, CaptureRule, FeeRule, RoutingPolicy, Tenant, TenantStatus
+from streams.core import Refused
+from streams.core.checks import check_tenant
 
 FILE_BYTES_MAX = 4_000_000
 TENANTS_MAX = 10_000
@@ -35,6 +37,19 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     policies: tuple[RoutingPolicy, ...]
 
 
+class _FeeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_method: str = ""
+    currency: str = ""
+    basis_points: int = 0
+    fixed_minor: int = 0
+    dispute_minor: int = 0
+
+
+class _CaptureEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_method: str = ""
+    days: int
+
+
 class _TenantEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tenant: str
     name: str
@@ -43,6 +58,15 @@ class _TenantEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     settlement_interval_ms: int = 0
     settlement_grace_ms: int = 0
     status: TenantStatus = "active"
+    fees: tuple[_FeeEntry, ...] = ()
+    refund_fees_returned: bool = False
+    capture_days: int = 7
+    capture_rules: tuple[_CaptureEntry, ...] = ()
+    action_hours: int = 24
+    available_delay_ms: int = 0
+    reserve_basis_points: int = 0
+    reserve_days: int = 0
+    settlement_currency: str = ""
 
 
 class _PolicyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +109,9 @@ def read_file(
     entries = [msgspec.structs.replace(entry, **changes) for entry in file.tenants]
     _check_tenants(str(path), entries)
     _check_policies(str(path), file.policies, {entry.tenant for entry in entries})
-    return _records(path, text, entries, file.policies)
+    configuration = _records(path, text, entries, file.policies)
+    _check_terms(str(path), configuration.tenants)
+    return configuration
 
 
 def _parsed(path: Path) -> tuple[Any, bytes]:
@@ -144,6 +170,15 @@ def _check_tenant(place: _Place, entry: _TenantEntry) -> None:
         raise place.fault("settlement_grace_ms", f"{entry.settlement_grace_ms} is out of range", remedy)
 
 
+def _check_terms(path: str, tenants: tuple[Tenant, ...]) -> None:
+    """Fees, deadlines, reserve and settlement currency, by the very check that the folds make of a tenant."""
+    for number, tenant in enumerate(tenants):
+        try:
+            check_tenant(tenant)
+        except Refused as refused:
+            raise _Place(path, f"tenants[{number}]").fault(refused.field, refused.message, _SEE) from refused
+
+
 def _is_zone(name: str) -> bool:
     try:
         zoneinfo.ZoneInfo(name)
@@ -188,9 +223,16 @@ def _records(
         request_id=f"cfg_{hashlib.sha256(text).hexdigest()[:24]}",
     )
     return Configuration(
-        tenants=tuple(Tenant(**msgspec.structs.asdict(entry), attribution=attribution) for entry in tenants),
+        tenants=tuple(_tenant(entry, attribution) for entry in tenants),
         policies=tuple(
             RoutingPolicy(tenant=entry.tenant, providers=tuple(entry.providers), attribution=attribution)
             for entry in policies
         ),
     )
+
+
+def _tenant(entry: _TenantEntry, attribution: Attribution) -> Tenant:
+    fields = msgspec.structs.asdict(entry)
+    fields["fees"] = tuple(FeeRule(**msgspec.structs.asdict(one)) for one in entry.fees)
+    fields["capture_rules"] = tuple(CaptureRule(**msgspec.structs.asdict(one)) for one in entry.capture_rules)
+    return Tenant(**fields, attribution=attribution)

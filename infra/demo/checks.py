@@ -91,8 +91,10 @@ class Checker:
     def _settled(self) -> Iterator[Check]:
         rows = self._warehouse.rows(
             "SELECT p.currency, p.minor, w.minor FROM"
-            " (SELECT currency, sum(toInt128(amount_received_minor) - amount_refunded_minor) AS minor FROM payments"
-            "  GROUP BY currency HAVING sum(amount_received_minor) > 0) AS p LEFT JOIN"
+            " (SELECT currency, sum(net_minor) AS minor FROM ("
+            "   SELECT currency, toInt128(amount_received_minor) - amount_refunded_minor AS net_minor FROM payments"
+            "   WHERE amount_received_minor > 0 AND (tenant, payment_id) NOT IN (SELECT tenant, payment_id FROM converted_payments)"
+            "   UNION ALL SELECT currency, captured_minor - refunded_minor AS net_minor FROM converted_payments) GROUP BY currency) AS p LEFT JOIN"
             " (SELECT currency, sum(captured_minor - refunded_minor) AS minor FROM settlement_windows GROUP BY currency) AS w"
             " USING (currency) ORDER BY p.currency"
         )

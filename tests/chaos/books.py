@@ -19,6 +19,7 @@ class Books:
         self._money = check("captured − refunded = movements = closed windows, in every currency")
         self._last: dict[tuple[str, str], tuple[int, str]] = {}
         self._net: dict[tuple[str, str], tuple[str, int]] = {}
+        self._converted: dict[tuple[str, str], tuple[str, int]] = {}
         self._windows: dict[str, tuple[str, WindowTotals]] = {}
         self._moved: Counter[str] = Counter()
 
@@ -33,6 +34,10 @@ class Books:
             if (payment := message.payment) is not None:
                 net = payment.amount_received_minor - payment.amount_refunded_minor
                 self._net[message.tenant, message.payment_id] = (payment.currency, net)
+            for told in message.balance_transactions:
+                if told.exchange_rate and told.type in ("charge", "refund", "refund_failure"):
+                    currency, net = self._converted.get((message.tenant, message.payment_id), (told.currency, 0))
+                    self._converted[message.tenant, message.payment_id] = (currency, net + told.gross_minor)
         elif isinstance(message, SettlementEvent):
             flow = (message.tenant, f"{message.provider}/{message.currency}")
             self._chain(flow, message.sequence, message.event_id, message.previous_event_id)
@@ -48,7 +53,7 @@ class Books:
     def finish(self) -> None:
         """Once everything was taken."""
         paid: Counter[str] = Counter()
-        for currency, net in self._net.values():
+        for currency, net in (self._net | self._converted).values():  # as it settled, where that is another currency
             paid[currency] += net
         settled: Counter[str] = Counter()
         for currency, totals in self._windows.values():

@@ -69,6 +69,62 @@ def test_a_wrong_tenant_is_named_with_its_place(tmp_path, fields, place, reason)
 
 
 @pytest.mark.parametrize(
+    ("fields", "place", "reason"),
+    [
+        ({"reserve_basis_points": 1_000}, "reserve_days", "A reserve is kept 1 to 366 days"),
+        ({"reserve_basis_points": 10_001, "reserve_days": 1}, "reserve_basis_points", "0 to 10000"),
+        ({"settlement_currency": "usd"}, "settlement_currency", "active ISO 4217 code"),
+        ({"capture_days": 32}, "capture_days", "1 to 31 days"),
+        ({"action_hours": 0}, "action_hours", "1 to 744 hours"),
+        ({"fees": [{"currency": "EURO"}]}, "fees.currency", "active ISO 4217 code"),
+        ({"capture_rules": [{"days": 0}]}, "capture_days", "1 to 31 days"),
+    ],
+)
+def test_terms_are_checked_as_the_folds_check_them(tmp_path, fields, place, reason) -> None:
+    """What a fold would refuse is refused in the file, with its place."""
+    with pytest.raises(FileFault) as caught:
+        read_file(write(tmp_path, {**TENANT, "tenant": "other"}, {**TENANT, **fields}))
+    assert caught.value.place == f"tenants[1].{place}"
+    assert reason in caught.value.reason
+
+
+def test_every_term_of_a_tenant_can_be_given(tmp_path) -> None:
+    """All that a tenant's record has but what is given at its sending; a misspelt part of a rule is refused."""
+    terms = {
+        "fees": [
+            {
+                "payment_method": "pm_card_amex",
+                "currency": "EUR",
+                "basis_points": 350,
+                "fixed_minor": 30,
+                "dispute_minor": 1500,
+            }
+        ],
+        "refund_fees_returned": True,
+        "capture_days": 5,
+        "capture_rules": [{"payment_method": "pm_card_amex", "days": 3}],
+        "action_hours": 2,
+        "available_delay_ms": 1_000,
+        "reserve_basis_points": 500,
+        "reserve_days": 30,
+        "settlement_currency": "USD",
+    }
+    (tenant,) = read_file(write(tmp_path, {**TENANT, **terms})).tenants
+    given = {field: getattr(tenant, field) for field in terms}
+    assert msgspec.json.decode(msgspec.json.encode(given)) == terms
+    later = {"version", "attribution", "api_version"}
+    assert set(tenant.__struct_fields__) - later == {
+        *TENANT,
+        *terms,
+        "status",
+        "settlement_interval_ms",
+        "settlement_grace_ms",
+    }
+    with pytest.raises(FileFault, match="unknown field `basis_point`"):
+        read_file(write(tmp_path, {**TENANT, "fees": [{"basis_point": 1}]}))
+
+
+@pytest.mark.parametrize(
     ("policies", "place", "reason"),
     [
         ([POLICY, POLICY], "policies[1].tenant", "two default policies"),
