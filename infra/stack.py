@@ -42,12 +42,13 @@ class Ports:
     warehouse: int = 8123
     simulator: int = 8701
     registry: int = 8081
+    api: int = 8780
     workers: tuple[int, ...] = (6066,)
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, base: int | None = None, workers: int = 1) -> Ports:
         """Take the defaults, or `base` and those after it; CLEARLINE_PORT_KAFKA and its like win. Raises VariableError."""
-        names = ("kafka", "controller", "warehouse", "simulator", "registry")
+        names = ("kafka", "controller", "warehouse", "simulator", "registry", "api")
         if base is None:
             chosen = {name: getattr(cls(), name) for name in names}
             first_worker = cls().workers[0]
@@ -61,13 +62,14 @@ class Ports:
     @classmethod
     def free(cls, *, workers: int = 1) -> Ports:
         """Choose ports that are free now: for tests, and for a stack beside another."""
-        kafka, controller, warehouse, simulator, registry, *rest = free_ports(5 + workers)
+        kafka, controller, warehouse, simulator, registry, api, *rest = free_ports(6 + workers)
         return cls(
             kafka=kafka,
             controller=controller,
             warehouse=warehouse,
             simulator=simulator,
             registry=registry,
+            api=api,
             workers=tuple(rest),
         )
 
@@ -215,6 +217,15 @@ def _specs(data: Path, ports: Ports) -> list[ProcessSpec]:
             after=["configuration", "warehouse"],
             ready=Ready.log(_SAYS_READY),
             remedy="read the landing's log",
+        ),
+        ProcessSpec(
+            name="api",
+            argv=[python, "-m", "api.http", "--port", str(ports.api)],
+            ports={"http": ports.api},
+            after=["configuration"],
+            ready=Ready.http(f"http://{_HOST}:{ports.api}/ready"),
+            required=False,  # payments that come through topics go on without it
+            remedy="read the API's log",
         ),
         *(_worker(data, name, port) for name, port in zip(workers, ports.workers, strict=True)),
     ]

@@ -50,6 +50,8 @@ class ApiError(Exception):
     should_retry: bool | None = None
     """What Stripe-Should-Retry says; None: the status says enough."""
     retry_after_s: int | None = None
+    replayed = False
+    """Whether it is the stored answer to an earlier request."""
 
     def __init__(self, message: str, *, param: str = "", code: str = "") -> None:
         super().__init__(message)
@@ -180,13 +182,22 @@ class Broken(ApiError):
 class Refused(ApiError):
     """What the payment's fold answered to a command."""
 
-    def __init__(self, status: int, error: ErrorObject, *, payment: dict[str, Any] | None, charge: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        error: ErrorObject,
+        *,
+        payment: dict[str, Any] | None,
+        charge: str = "",
+        replayed: bool = False,
+    ) -> None:
         super().__init__(error.message, param=_wire_name(error.param), code=error.code)
         self.status = status
         self.type = error.type
         self.decline_code = error.decline_code
         self.payment = payment
         self.charge = charge
+        self.replayed = replayed
         # The answer is stored: the same key gets it again, so only what is said to pass is worth another try.
         in_use = error.code in ("idempotency_key_in_use", "dispute_busy")
         self.should_retry = True if in_use else False if status >= 500 else None

@@ -18,6 +18,7 @@ COMMANDS: CommandTable = {
     "tail": ("infra.cli.tail:tail", "Print the records of a topic as they come, decoded."),
     "topics": ("infra.cli.topics:topics", "List the topics and how they stand; create them."),
     "configure": ("infra.cli.configure:configure", "Apply tenants and routing policies from a file."),
+    "keys": ("infra.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "replay": ("infra.cli.replay:replay", "Fold the input log again and compare all that was recorded."),
     "registry": ("infra.cli.registry:registry", "List the contracts; register them elsewhere."),
 }

@@ -20,6 +20,7 @@ EMBEDDED = [
     "configuration",
     "gateway",
     "landing",
+    "api",
     "worker-0",
     "worker-1",
 ]
@@ -42,7 +43,7 @@ def test_every_process_comes_after_what_it_needs(tmp_path: Path) -> None:
     assert levels(found.specs) == [
         ["broker", "warehouse", "simulator", "registry"],
         ["configuration"],
-        ["gateway", "landing", "worker-0", "worker-1"],
+        ["gateway", "landing", "api", "worker-0", "worker-1"],
     ]
     assert spec(found, "landing").after == ["configuration", "warehouse"]
 
@@ -97,8 +98,8 @@ def test_a_port_base_moves_everything(tmp_path: Path) -> None:
     """With a base no default port is left, all are distinct, and one variable still moves one port."""
     environ = {"CLEARLINE_PORT_WAREHOUSE": "18123"}
     ports = Ports.read(environ, base=20_000, workers=3)
-    used = [ports.kafka, ports.controller, ports.warehouse, ports.simulator, ports.registry, *ports.workers]
-    assert used == [20_000, 20_001, 18_123, 20_003, 20_004, 20_010, 20_011, 20_012]
+    used = [ports.kafka, ports.controller, ports.warehouse, ports.simulator, ports.registry, ports.api, *ports.workers]
+    assert used == [20_000, 20_001, 18_123, 20_003, 20_004, 20_005, 20_010, 20_011, 20_012]
     found = plan(tmp_path, ports=ports, environ=environ)
     assert sorted(port for spec in found.specs for port in spec.ports.values()) == sorted(used)
     assert "127.0.0.1:20003" in found.environment["CLEARLINE_PROVIDERS"]
@@ -114,7 +115,7 @@ def test_a_bad_port_is_refused_by_its_variable(value: str) -> None:
 def test_free_ports_are_distinct() -> None:
     """A test's stack gets ports that meet neither each other nor a default stack."""
     ports = Ports.free(workers=3)
-    used = [ports.kafka, ports.controller, ports.warehouse, ports.simulator, ports.registry, *ports.workers]
+    used = [ports.kafka, ports.controller, ports.warehouse, ports.simulator, ports.registry, ports.api, *ports.workers]
     assert len(set(used)) == 8
 
 

@@ -1,0 +1,142 @@
+"""`python -m api.http --port P`: serves the API until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from confluent_kafka import KafkaException
+
+from api.http._tables import Tables, TablesNotRead
+from api.http.app import application
+from api.http.commands import DEADLINE_S, Commands
+from api.http.service import Service
+from schemas import deadman, environment
+
+DEFAULT_PORT = 8780
+CONNECTIONS_MAX = 5_000
+"""Beyond what may wait for payments; uvicorn refuses further ones with 503."""
+SHUTDOWN_S = 8
+"""The supervisor kills after 10 s; a command still unanswered then has its effect all the same."""
+BACKLOG = 1_024
+
+log = logging.getLogger("clearline.api")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, except that SIGTERM and SIGINT end it with status 0 instead of being raised again after it has ended."""
+
+    failure: BaseException | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            log.info("ready: http://%s:%d", *listener.getsockname()[:2])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def _serve(settings: environment.Environment, listener: socket.socket) -> int:
+    loop = asyncio.get_running_loop()
+    server: _Server | None = None
+    failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        def end() -> None:
+            failures.append(error)
+            if server is not None:
+                server.should_exit = True
+
+        loop.call_soon_threadsafe(end)
+
+    extra = dict(settings.kafka_config)
+    tables = Tables(settings.kafka, extra, failed=failed)
+    commands = Commands(settings.kafka, extra, failed=failed)
+    try:
+        await tables.start()
+        await commands.start()
+        log.info("%d keys; replies on partition %d; deadline %.0f s", len(tables.keys), commands.partition, DEADLINE_S)
+        service = Service(keys=tables.keys, tenants=tables.tenants, commands=commands, payments=None)
+        config = uvicorn.Config(
+            application(service, ready=lambda: "Kafka is lost" if failures else ""),
+            log_config=None,
+            access_log=False,
+            log_level="warning",
+            lifespan="off",
+            backlog=BACKLOG,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            server_header=False,
+        )
+        server = _Server(config)
+        if not failures:
+            await server.serve(sockets=[listener])
+    finally:
+        await commands.close()
+        await asyncio.to_thread(tables.close)
+    if failures:
+        log.critical(
+            "Kafka can't be used any more: %s; see the broker's log; the supervisor starts this again", failures[0]
+        )
+        return 1
+    return 0
+
+
+def main() -> int:
+    """The command line; 0 when it was told to end."""
+    parser = argparse.ArgumentParser(prog="python -m api.http", description=__doc__)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 takes a free one and says which")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    arguments = parser.parse_args()
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s api %(message)s", stream=sys.stdout)
+    deadman.arm()
+    try:
+        settings = environment.read()
+        listener = _listen(arguments.host, arguments.port)
+    except environment.VariableError as error:
+        log.critical("%s; %s", error, error.remedy)
+        return 1
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        remedy = f"stop what listens there (`ss -ltnp 'sport = :{arguments.port}'` names it), or give another --port"
+        log.critical("can't listen on %s:%d: %s; %s", arguments.host, arguments.port, reason, remedy)
+        return 1
+    try:
+        status = asyncio.run(_serve(settings, listener))
+    except TablesNotRead as error:
+        log.critical("%s", error)
+        return 1
+    except KafkaException as error:
+        log.critical("Kafka at %s: %s; start it, or set CLEARLINE_KAFKA", settings.kafka, error.args[0])
+        return 1
+    log.info("ended")
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,186 @@
+"""The routes: Stripe's paths onto the service, its headers onto every answer, one log line per request."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import msgspec
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import HTTPException
+
+from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode
+from api.http.parameters import Spec, check
+from api.http.resources import ENDPOINTS, Endpoint
+from api.http.service import Answer, Caller, Service
+from api.http.wire import BODY_BYTES_MAX, Tree, read_body, read_form
+
+JSON_TYPE = "application/json"
+REQUEST_ID_BYTES = 10
+_RESPONSE_BYTES_SLACK = 1_024
+
+log = logging.getLogger("clearline.api")
+
+_Request: TypeAlias = Request[Any, Any, Any]
+_Work: TypeAlias = Callable[[Caller, dict[str, Tree]], Awaitable[Answer]]
+
+_encode = msgspec.json.Encoder().encode
+_NOTHING = Spec()
+
+
+async def _answered(service: Service, request: _Request, work: _Work, *, path: str) -> Response[bytes]:
+    """Identify, read, work, answer: the same for every route."""
+    began = time.perf_counter()
+    request_id = f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+    headers = {"Request-Id": request_id}
+    caller: Caller | None = None
+    error: ApiError | None = None
+    try:
+        caller = service.identify(request.headers, request_id)
+        headers["Stripe-Version"] = caller.version
+        if caller.idempotency_key and request.method == "POST":
+            headers["Idempotency-Key"] = caller.idempotency_key
+        if "stripe-account" in request.headers:
+            headers["Stripe-Account"] = caller.identity.tenant
+        answer = await work(caller, await _parameters(request))
+        status, body, replayed = 200, _encode(answer.body), answer.replayed
+    except ApiError as raised:
+        error = raised
+        status, body, replayed = error.status, encode(error), error.replayed
+    except Exception:
+        # The traceback holds no parameters: tracebacks show code, not values.
+        log.exception("request_id=%s path=%s failed", request_id, path)
+        error = Broken()
+        status, body, replayed = error.status, encode(error), False
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if error is not None:
+        headers |= _error_headers(error)
+    _say(request, path=path, status=status, caller=caller, request_id=request_id, error=error, began=began)
+    return Response(body, status_code=status, media_type=JSON_TYPE, headers=headers)
+
+
+def _error_headers(error: ApiError) -> dict[str, str]:
+    headers = {}
+    if error.should_retry is not None:
+        headers["Stripe-Should-Retry"] = "true" if error.should_retry else "false"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="Clearline"'
+    return headers
+
+
+def _say(
+    request: _Request,
+    *,
+    path: str,
+    status: int,
+    caller: Caller | None,
+    request_id: str,
+    error: ApiError | None,
+    began: float,
+) -> None:
+    """One line; of parameters, keys and bodies nothing."""
+    who = caller.identity if caller is not None else None
+    log.info(
+        "request_id=%s method=%s path=%s status=%d ms=%.1f tenant=%s key=%s code=%s",
+        request_id,
+        request.method,
+        path,
+        status,
+        (time.perf_counter() - began) * 1000,
+        who.tenant if who is not None else "-",
+        who.key_id if who is not None else "-",
+        error.code if error is not None else "-",
+    )
+
+
+async def _parameters(request: _Request) -> dict[str, Tree]:
+    if request.method == "GET":
+        return read_form(request.scope.get("query_string", b"").decode("ascii", "replace"))
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+        raise Unreadable(f"At most {BODY_BYTES_MAX} bytes of body are taken.")
+    return read_body(request.headers.get("content-type", ""), await request.body())
+
+
+def _writing(service: Service, endpoint: Endpoint) -> Any:
+    async def handle(request: _Request) -> Response[bytes]:
+        async def work(caller: Caller, tree: dict[str, Tree]) -> Answer:
+            return await service.write(endpoint, caller, request.path_params.get("id", ""), tree)
+
+        return await _answered(service, request, work, path=endpoint.path)
+
+    return post(endpoint.path)(handle)
+
+
+def _reading(service: Service) -> Any:
+    path = "/v1/payment_intents/{id:str}"
+
+    async def handle(request: _Request) -> Response[bytes]:
+        async def work(caller: Caller, tree: dict[str, Tree]) -> Answer:
+            check(_NOTHING, tree)
+            return await service.payment_intent(caller, request.path_params["id"])
+
+        return await _answered(service, request, work, path=path)
+
+    return get(path)(handle)
+
+
+def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
+    """What no route takes: no such path, no such method, a body beyond the limit."""
+    request_id = f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+    problem: ApiError
+    if error.status_code == 405:
+        problem = MethodRefused(f"{request.method} is not taken here.")
+    elif error.status_code == 413:
+        problem = Unreadable(f"At most {BODY_BYTES_MAX} bytes of body are taken.")
+    elif error.status_code == 404:
+        problem = NotFound("endpoint", param="")
+    else:
+        problem = Unreadable("The request can't be read.")
+    _say(
+        request,
+        path="elsewhere",
+        status=problem.status,
+        caller=None,
+        request_id=request_id,
+        error=problem,
+        began=time.perf_counter(),
+    )
+    headers = {"Request-Id": request_id, **_error_headers(problem)}
+    return Response(encode(problem), status_code=problem.status, media_type=JSON_TYPE, headers=headers)
+
+
+def application(service: Service, *, ready: Callable[[], str], routes: tuple[Any, ...] = ()) -> Litestar:
+    """The ASGI application. `ready` says why it is not, or nothing; `routes` are further ones."""
+
+    @get("/health")
+    async def health() -> Response[bytes]:
+        """Tell that the process lives."""
+        return Response(_encode({"status": "ok"}), media_type=JSON_TYPE)
+
+    @get("/ready")
+    async def readiness() -> Response[bytes]:
+        """Tell whether requests can be answered now."""
+        why = ready()
+        status = 503 if why else 200
+        return Response(_encode({"status": why or "ready"}), status_code=status, media_type=JSON_TYPE)
+
+    return Litestar(
+        route_handlers=[
+            health,
+            readiness,
+            *(_writing(service, endpoint) for endpoint in ENDPOINTS),
+            _reading(service),
+            *routes,
+        ],
+        exception_handlers={HTTPException: _elsewhere},
+        request_max_body_size=BODY_BYTES_MAX + _RESPONSE_BYTES_SLACK,
+        openapi_config=None,
+        logging_config=None,
+    )

@@ -1,0 +1,158 @@
+"""One request from its headers to its answer: who asks, in which version, for what, and what the payment's fold said."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from api.http import render, versions
+from api.http.errors import Forbidden, InvalidRequest, NoAnswer, NotFound, Refused
+from api.http.keys import Identity, KeyTable
+from api.http.parameters import check
+from api.http.payments import Payments
+from api.http.resources import Endpoint
+from api.http.wire import Tree
+from schemas.ids import is_payment_id
+from schemas.records import Attribution, PaymentCommand, Reply, Tenant
+
+IDEMPOTENCY_KEY_CHARS_MAX = 255
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Asks(Protocol):
+    """What carries a command to its payment and the reply back."""
+
+    async def ask(self, command: PaymentCommand) -> Reply:
+        """The reply to the command."""
+        ...
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A request's own circumstances, before anything is asked."""
+
+    identity: Identity
+    version: str
+    request_id: str
+    idempotency_key: str
+    """As the caller sent it; empty when none."""
+    traceparent: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A success: an object in the caller's version."""
+
+    body: dict[str, Any]
+    replayed: bool = False
+
+
+def now_ms() -> int:
+    """The wall clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Service:
+    """The API without HTTP: what the routes call."""
+
+    def __init__(
+        self, *, keys: KeyTable, tenants: Mapping[str, Tenant], commands: Asks, payments: Payments | None
+    ) -> None:
+        self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
+
+    def identify(self, headers: Mapping[str, str], request_id: str) -> Caller:
+        """Who asks, from the headers. Raises `Unauthenticated`, `Forbidden`, `InvalidRequest`, `VersionUnknown`."""
+        identity = self._keys.identify(headers.get("authorization", ""), now_ms=now_ms())
+        for name in ("stripe-account", "stripe-context"):
+            if headers.get(name, identity.tenant) != identity.tenant:
+                raise Forbidden("This key acts for its own account only; leave Stripe-Account out.")
+        tenant = self._tenants.get(identity.tenant)
+        pinned = "" if tenant is None else tenant.api_version
+        version = versions.chosen(headers.get("stripe-version", ""), key=identity.api_version, tenant=pinned)
+        key = headers.get("idempotency-key", "")
+        if len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isprintable():
+            message = f"Idempotency-Key has at most {IDEMPOTENCY_KEY_CHARS_MAX} printable characters."
+            raise InvalidRequest(message, param="Idempotency-Key")
+        traceparent = headers.get("traceparent", "")
+        return Caller(
+            identity=identity,
+            version=version,
+            request_id=request_id,
+            idempotency_key=key,
+            traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
+        )
+
+    async def write(self, endpoint: Endpoint, caller: Caller, identity: str, tree: dict[str, Tree]) -> Answer:
+        """Ask something of a payment and wait for its answer. Raises `ApiError`."""
+        who = caller.identity
+        who.require(endpoint.scope)
+        given = check(endpoint.spec, versions.request_forwards(caller.version, endpoint.object, tree))
+        key = caller.idempotency_key or f"auto_{uuid.uuid4().hex}"
+        command = endpoint.command(who.tenant, identity, key, given)
+        command = replace(
+            command,
+            fingerprint=_fingerprint(endpoint, identity, given),
+            attribution=Attribution(
+                actor_kind="api_key",
+                actor_id=who.key_id,
+                request_id=caller.request_id,
+                idempotency_key=key,
+                traceparent=caller.traceparent,
+            ),
+        )
+        try:
+            reply = await self._commands.ask(command)
+        except NoAnswer:
+            return await self._still_processing(endpoint, caller, command)
+        body = self._rendered(endpoint, caller, reply)
+        return Answer(body=versions.response_backwards(caller.version, body), replayed=reply.replayed)
+
+    def _rendered(self, endpoint: Endpoint, caller: Caller, reply: Reply) -> dict[str, Any]:
+        livemode = caller.identity.livemode
+        payment = None if reply.payment is None else render.payment_intent(reply.payment, livemode=livemode)
+        if reply.error is not None:
+            # Only a failed payment is part of the answer; a refused wish says nothing new of it.
+            shown = payment if reply.error.type == "card_error" else None
+            shown = None if shown is None else versions.response_backwards(caller.version, shown)
+            charge = reply.payment.latest_charge if reply.payment is not None and shown is not None else ""
+            raise Refused(reply.status_code, reply.error, payment=shown, charge=charge, replayed=reply.replayed)
+        if endpoint.object == "refund" and reply.refund is not None:
+            return render.refund(reply.refund, payment_id=reply.payment_id)
+        if endpoint.object == "dispute" and reply.dispute is not None:
+            return render.dispute(reply.dispute, payment_id=reply.payment_id, livemode=livemode)
+        assert endpoint.object == "payment_intent"
+        assert payment is not None
+        return payment
+
+    async def _still_processing(self, endpoint: Endpoint, caller: Caller, command: PaymentCommand) -> Answer:
+        """The deadline has passed: a payment that is known and under way is an answer, everything else is none."""
+        if not endpoint.settles or self._payments is None:
+            raise NoAnswer
+        payment = await self._payments.get(command.tenant, command.payment_id)
+        if payment is None or payment.status != "processing":
+            raise NoAnswer
+        body = render.payment_intent(payment, livemode=caller.identity.livemode)
+        return Answer(body=versions.response_backwards(caller.version, body))
+
+    async def payment_intent(self, caller: Caller, identity: str) -> Answer:
+        """A payment as it stands."""
+        caller.identity.require("payment_intents:read")
+        if self._payments is None:
+            raise NotFound("endpoint on this installation")
+        payment = await self._payments.get(caller.identity.tenant, identity) if is_payment_id(identity) else None
+        if payment is None:
+            raise NotFound("payment_intent", param="intent")
+        body = render.payment_intent(payment, livemode=caller.identity.livemode)
+        return Answer(body=versions.response_backwards(caller.version, body))
+
+
+def _fingerprint(endpoint: Endpoint, identity: str, given: dict[str, Any]) -> str:
+    """Stands for what was asked, whatever the order and encoding of its parameters."""
+    return hashlib.sha256(_encode([endpoint.path, identity, given])).hexdigest()
