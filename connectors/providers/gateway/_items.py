@@ -72,8 +72,9 @@ class Item(msgspec.Struct, frozen=True):
 
 
 def result_of(asked: Asked, outcome: Outcome, inquiries: int) -> Produce:
-    """The `ProviderResult` for an outcome."""
-    return Produce(PAYMENTS_INPUTS.name, asked.key, _translation.result(asked.request, outcome, inquiries=inquiries))
+    """The `ProviderResult` for an outcome; an inquiry's is that of the request that it asks about."""
+    request = asked.about or asked.request
+    return Produce(PAYMENTS_INPUTS.name, asked.key, _translation.result(request, outcome, inquiries=inquiries))
 
 
 def parked(asked: Asked, place: Place, *, reported: bool, in_window: bool, result: Produce | None) -> Item:
@@ -94,6 +95,14 @@ def resolved(asked: Asked, place: Place, *, parked: bool, result: Produce) -> It
         return Item(place, (result,), marks_done=True)
     tombstone = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), None, place.partition)
     return Item(place, (result, tombstone), marks_done=False)
+
+
+def done(asked: Asked, place: Place, *, parked: bool) -> Item:
+    """The end of an inquiry without a result of its own; of a parked one, with its tombstone."""
+    if not parked:
+        return Item(place, (), marks_done=True)
+    tombstone = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), None, place.partition)
+    return Item(place, (tombstone,), marks_done=False)
 
 
 def positioned(place: Place, *, position: int, metadata: str) -> Item:

@@ -3,6 +3,8 @@
 A request is answered for in one of two places: in the offset *window*, as long as its offset isn't done, or in the topic of *pending* requests, once it
 is parked there. It is parked when its outcome is unknown, when it waits behind one that is parked, or when too many wait for its
 provider. So nothing that takes long holds back offsets, and what is open is found again after a crash.
+
+An operator's inquiry waits in no lane: it hurries the request that it asks about, or asks beside the lanes where that was settled already.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 from connectors.providers.base import Outcome, OutcomeKind
 from connectors.providers.gateway import _translation
-from connectors.providers.gateway._items import Item, Pending, Place, Reading, parked, resolved, result_of
+from connectors.providers.gateway._items import Item, Pending, Place, Reading, done, parked, resolved, result_of
 from connectors.providers.gateway._settings import PENDING_MAX, GatewaySettings
 from connectors.providers.gateway._settling import Ports, Settling
 from connectors.providers.gateway._translation import Asked
@@ -61,6 +63,8 @@ class Lanes:
         self._ports, self._settings, self._emit, self._fail = ports, settings, emit, fail
         self._lanes: dict[tuple[Place, bytes], _Lane] = {}
         self._follow_ups: dict[asyncio.Task[None], Place] = {}
+        self._asking: dict[asyncio.Task[None], _Task] = {}
+        self._settlings: dict[tuple[Place, str], Settling] = {}
         self.pending = 0
         self.stopping = False
 
@@ -88,6 +92,12 @@ class Lanes:
             if place.partition in gone:
                 self.pending -= 1
                 follow_up.cancel()
+        for asking, task in list(self._asking.items()):
+            if task.place.partition in gone:
+                self.pending -= task.parked
+                asking.cancel()
+        for of in [of for of in self._settlings if of[0].partition in gone]:
+            del self._settlings[of]
 
     @property
     def calling(self) -> int:
@@ -99,12 +109,16 @@ class Lanes:
 
     async def aclose(self) -> None:
         """Abandon everything."""
-        runners = [lane.runner for lane in self._lanes.values() if lane.runner] + list(self._follow_ups)
+        runners = [lane.runner for lane in self._lanes.values() if lane.runner]
+        runners += [*self._follow_ups, *self._asking]
         for runner in runners:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
 
     def _add(self, task: _Task) -> None:
+        if task.asked.about is not None:
+            self._inquire(task, task.asked.about.request_id)
+            return
         name = (task.place.of_partition, task.asked.key)
         lane = self._lanes.get(name)
         if lane is None:
@@ -116,6 +130,44 @@ class Lanes:
             self._park(task)
         if lane.runner is None:
             lane.runner = asyncio.create_task(self._run(name, lane))
+
+    def _inquire(self, task: _Task, about: str) -> None:
+        """Hurry the request that an inquiry asks about, or what that waits behind; ask beside the lanes where it was settled."""
+        place = task.place.of_partition
+        lane = self._lanes.get((place, task.asked.key))
+        requests = [one.asked.request.request_id for one in lane.tasks] if lane is not None else []
+        settling = self._settlings.get((place, requests[0] if about in requests else about))
+        if settling is not None:
+            settling.hurry()
+        if settling is not None or about in requests:  # one that has only just come is settled at once anyway
+            self._emit(done(task.asked, task.place, parked=task.parked))
+            return
+        asking = asyncio.create_task(self._ask_again(task))
+        self._asking[asking] = task
+        asking.add_done_callback(self._asking.pop)
+
+    async def _ask_again(self, task: _Task) -> None:
+        ports = self._ports.get(task.asked.request.provider)
+        settlement = None
+        try:
+            if ports is not None:
+                settling = Settling(
+                    ports,
+                    task.asked.operation,
+                    settings=self._settings,
+                    may_send=lambda: False,
+                    report=lambda _: None if task.parked else self._park(task),
+                )
+                settlement = await settling.again()
+        except Exception as error:  # noqa: BLE001 - a bug ends the process, loudly
+            self._fail(error)
+            return
+        if settlement is not None:
+            self._resolve(task, settlement.outcome, settlement.inquiries)
+            return
+        log.warning("%s: %s knows of no such request", task.asked.request.request_id, task.asked.request.provider)
+        self.pending -= task.parked
+        self._emit(done(task.asked, task.place, parked=task.parked))
 
     def _is_stalled(self, task: _Task) -> bool:
         ports = self._ports.get(task.asked.request.provider)
@@ -144,6 +196,7 @@ class Lanes:
             may_send=lambda: _translation.now_ms() < task.asked.made_ms + self._settings.deadline_s * 1000,
             report=lambda outcome: self._report(lane, task, outcome),
         )
+        self._settlings[task.place.of_partition, request.request_id] = settling
         settlement = await settling.outcome(fresh=task.fresh)
         if settlement.outcome.settled:
             self._resolve(task, settlement.outcome, settlement.inquiries)
@@ -201,6 +254,7 @@ class Lanes:
 
     def _resolve(self, task: _Task, outcome: Outcome, inquiries: int) -> None:
         self.pending -= task.parked
+        self._settlings.pop((task.place.of_partition, task.asked.request.request_id), None)
         if task.reported:
             request = task.asked.request
             log.info(

@@ -8,6 +8,7 @@ is a definite `refused`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -83,6 +84,11 @@ class Settling:
         self._ports, self._operation, self._settings = ports, operation, settings
         self._young_enough, self._report = may_send, report
         self._sends = self._inquiries = 0
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Inquire now instead of after the back-off; while a call is under way, right after it."""
+        self._hurried.set()
 
     async def outcome(self, *, fresh: bool) -> Settlement:
         """The definite outcome, however long it takes. A request that isn't `fresh` may have been sent before, and is inquired first."""
@@ -112,6 +118,17 @@ class Settling:
             if isinstance(found, Outcome) and found.settled:
                 return Settlement(found, self._inquiries)
 
+    async def again(self) -> Settlement | None:
+        """What the provider says of a request that was settled before, as soon as it says something. None: it knows of none."""
+        while True:
+            found = await self._inquire(may_close=False)
+            if isinstance(found, NotFound):
+                return None
+            if found.kind is not OutcomeKind.UNKNOWN:
+                return Settlement(found, self._inquiries)
+            self._report(found)
+            await self._back_off()
+
     def _may_send(self) -> bool:
         return self._sends < self._settings.sends_max and self._young_enough()
 
@@ -126,4 +143,7 @@ class Settling:
     async def _back_off(self) -> None:
         first_s, longest_s = self._settings.inquiry_first_s, self._settings.inquiry_longest_s
         key = self._operation.idempotency_key
-        await asyncio.sleep(delay_s(key, self._inquiries, first_s=first_s, longest_s=longest_s))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s(key, self._inquiries, first_s=first_s, longest_s=longest_s)):
+                await self._hurried.wait()
+        self._hurried.clear()

@@ -16,6 +16,7 @@ from schemas.records import (
     Attribution,
     DisputeStatus,
     ProviderNotice,
+    ProviderOperation,
     ProviderRequest,
     ProviderResult,
     Rejection,
@@ -43,6 +44,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     made_ms: int
     request: ProviderRequest
     operation: Operation
+    about: ProviderRequest | None = None
+    """The earlier request that an inquiry asks about; results and operation are that one's. None: it is no inquiry."""
 
 
 def read(*, key: bytes | None, value: bytes | None, timestamp_ms: int) -> Asked:
@@ -52,13 +55,25 @@ def read(*, key: bytes | None, value: bytes | None, timestamp_ms: int) -> Asked:
     assert value is not None
     if key != f"{request.tenant}/{request.payment_id}".encode():
         raise UntranslatableRequest("wrong_key", "the key is not tenant/payment_id; key the record so")
+    about = _asked_about(request) if request.operation == "inquire" else None
     return Asked(
         key=key,
         value=value,
         made_ms=max(request.requested_ms, timestamp_ms),
         request=request,
-        operation=operation_of(request),
+        operation=operation_of(about or request),
+        about=about,
     )
+
+
+def _asked_about(inquiry: ProviderRequest) -> ProviderRequest:
+    """The request whose id an inquiry's begins with. Raises `UntranslatableRequest`."""
+    about, found, _ = inquiry.request_id.rpartition("_inquire_")
+    operation = about[len(inquiry.object_id) + 1 :].rpartition("_")[0]
+    if not found or not inquiry.object_id or not about.startswith(f"{inquiry.object_id}_") or operation not in _KINDS:
+        message = "an inquiry's request_id is that of the request that it asks about, _inquire_ and a number"
+        raise UntranslatableRequest("invalid_field", message)
+    return msgspec.structs.replace(inquiry, request_id=about, operation=cast("ProviderOperation", operation))
 
 
 def operation_of(request: ProviderRequest) -> Operation:

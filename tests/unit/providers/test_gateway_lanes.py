@@ -208,3 +208,104 @@ async def test_a_stopping_gateway_starts_nothing_new(tmp_path):
         await asyncio.sleep(0.1)  # a lane that went on would have told of the next by now
         assert lanes.calling == 0
         assert emitted.told() == [("a1", "captured")]
+
+
+SLOW = GatewaySettings(timeout_s=5.0, inquiry_first_s=36_000.0, inquiry_longest_s=36_000.0)
+"""What waits for a back-off waits for the rest of the test."""
+
+
+def _inquiry(about: Asked, *, number: int = 7) -> Asked:
+    """An operator's inquiry about a request, as the fold makes it."""
+    request = msgspec.structs.replace(
+        about.request, request_id=f"{about.request.request_id}_inquire_{number}", operation="inquire"
+    )
+    return _translation.read(key=about.key, value=codec.encode(request), timestamp_ms=0)
+
+
+def _charge(payment: str, method: str = "pm_card_visa") -> Asked:
+    request = msgspec.structs.replace(
+        _asked("ch_1_authorize_1", payment=payment, method=method).request, object_id="ch_1"
+    )
+    return _translation.read(key=f"acme/{payment}".encode(), value=codec.encode(request), timestamp_ms=0)
+
+
+async def test_an_inquiry_does_not_wait_for_the_back_off(tmp_path):
+    """The request in doubt gets its one result at once, and the inquiry itself is done without one; it waits in no lane."""
+    async with lanes_over(tmp_path, SLOW) as (lanes, emitted):
+        asked = _charge("pi_a", "pm_test_dropAfterCharge")
+        lanes.accept(_readings(asked))
+        await emitted.until(lambda: lanes.pending == 1)
+        lanes.accept(_readings(_inquiry(asked), first_offset=20))
+        await emitted.until(lambda: len(emitted.told()) == 2)
+        assert emitted.told() == [("ch_1_authorize_1", "unknown"), ("ch_1_authorize_1", "captured")]
+        assert (emitted.parked(), emitted.resolved()) == (["ch_1_authorize_1"], ["ch_1_authorize_1"])
+        assert (emitted.done_offsets(), lanes.pending) == ([10, 20], 0)
+
+
+async def test_an_inquiry_about_what_waits_hurries_what_it_waits_behind(tmp_path):
+    """The first of the payment's requests is asked about, and then the one that the inquiry names has its turn."""
+    async with lanes_over(tmp_path, SLOW) as (lanes, emitted):
+        lost, behind = _asked("a1", payment="pi_a", method="pm_test_dropAfterCharge"), _charge("pi_a")
+        lanes.accept(_readings(lost, behind))
+        await emitted.until(lambda: lanes.pending == 2)
+        lanes.accept(_readings(_inquiry(behind), first_offset=20))
+        await emitted.until(lambda: len(emitted.told()) == 3)
+        assert emitted.told()[1:] == [("a1", "captured"), ("ch_1_authorize_1", "captured")]
+
+
+async def test_an_inquiry_hurries_the_last_word_of_a_challenge(tmp_path):
+    """What was told provisionally is asked about at once, too."""
+    async with lanes_over(tmp_path, SLOW) as (lanes, emitted):
+        asked = _charge("pi_a", "pm_card_authenticationRequired")
+        lanes.accept(_readings(asked))
+        await emitted.until(lambda: len(emitted.told()) == 1)
+        (charge,) = emitted.world.books.charges("northpay", after=0, limit=2)
+        emitted.world.books.complete_challenge("northpay", charge.reference, succeeded=True)
+        lanes.accept(_readings(_inquiry(asked), first_offset=20))
+        await emitted.until(lambda: len(emitted.told()) == 2)
+        assert [outcome for _, outcome in emitted.told()] == ["requires_action", "captured"]
+
+
+async def test_an_inquiry_about_a_settled_request_asks_the_provider_again(tmp_path):
+    """Its answer is told as that request's result; about what the provider has never seen nothing is told, and nothing closed."""
+    async with lanes_over(tmp_path, SLOW) as (lanes, emitted):
+        asked = _charge("pi_a")
+        lanes.accept(_readings(asked))
+        await emitted.until(lambda: len(emitted.told()) == 1)
+        never = _charge("pi_b")
+        never = msgspec.structs.replace(
+            never, request=msgspec.structs.replace(never.request, request_id="ch_1_authorize_9")
+        )
+        lanes.accept(_readings(_inquiry(asked), _inquiry(never), first_offset=20))
+        await emitted.until(lambda: len(emitted.done_offsets()) == 3)
+        assert emitted.told() == [("ch_1_authorize_1", "captured")] * 2
+        assert (sorted(emitted.done_offsets()), emitted.parked(), lanes.pending) == ([10, 20, 21], [], 0)
+        sent = _translation.read(key=never.key, value=codec.encode(never.request), timestamp_ms=0)
+        lanes.accept(_readings(sent, first_offset=30))
+        await emitted.until(lambda: len(emitted.told()) == 3)
+        assert emitted.told()[-1] == ("ch_1_authorize_9", "captured")
+
+
+async def test_an_inquiry_that_gets_no_answer_is_parked_and_goes_on_after_a_restart(tmp_path):
+    """Under its own id, with no result until there is one: then the original's, and the tombstone of the inquiry."""
+    asked = _charge("pi_a")
+    silent = Emitted()
+    async with client_of("http://127.0.0.1:1/providers/northpay") as nobody:
+        lanes = Lanes(
+            {"northpay": Ports(nobody, SLOW, asyncio.Semaphore(1))}, SLOW, emit=silent, fail=silent.failures.append
+        )
+        lanes.accept(_readings(_inquiry(asked)))
+        await silent.until(lambda: lanes.pending == 1)
+        assert (silent.parked(), silent.done_offsets(), silent.told()) == (["ch_1_authorize_1_inquire_7"], [10], [])
+        lanes.drop([3])
+        assert lanes.pending == 0
+        await lanes.aclose()
+    assert silent.failures == []
+    async with lanes_over(tmp_path, SLOW) as (lanes, emitted):
+        lanes.accept(_readings(asked))
+        await emitted.until(lambda: len(emitted.told()) == 1)
+        lanes.restore([Pending(asked=_inquiry(asked), place=PLACE, offset=5, reported=False)])
+        await emitted.until(lambda: len(emitted.told()) == 2)
+        assert emitted.told() == [("ch_1_authorize_1", "captured")] * 2
+        assert emitted.resolved() == ["ch_1_authorize_1_inquire_7"]
+        assert (emitted.done_offsets(), lanes.pending) == ([10], 0)

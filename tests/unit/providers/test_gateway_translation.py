@@ -11,6 +11,7 @@ from connectors.providers.gateway._translation import operation_of, read, reject
 from schemas import codec
 from schemas.errors import NotAvro, WrongRecord
 from schemas.records import Attribution, ClockTick, ProviderRequest, ProviderResult, Rejection
+from tests.unit.core.situations import at
 
 REQUEST = ProviderRequest(
     request_id="rq_1",
@@ -123,3 +124,47 @@ def test_every_outcome_has_its_word_in_the_contract(kind):
     assert (found.request_id, found.object_id, found.inquiries, found.action_url) == ("rq_1", "ch_1", 4, "/somewhere")
     assert (found.attribution.actor_kind, found.attribution.actor_id) == ("provider", "northpay")
     assert (found.attribution.request_id, found.attribution.traceparent) == ("req_1", "00-ab-cd-01")
+
+
+@pytest.mark.parametrize(
+    "situation", ["authorising", "capturing", "voiding", "refunding", "in action", "held by conflict"]
+)
+def test_an_inquiry_as_the_fold_makes_it_asks_for_what_its_original_did(situation):
+    """The same key and operation at the provider, but for what the provider has told meanwhile."""
+    world = at(situation)
+    newest = world.requests[-1]
+    (inquiry,) = world.operate("inquire", "i1", object_id=newest.object_id).requests
+    original = world.original(inquiry)
+    key = f"{inquiry.tenant}/{inquiry.payment_id}".encode()
+    asked = read(key=key, value=codec.encode(inquiry), timestamp_ms=0)
+    assert asked.request == inquiry
+    assert (asked.about.request_id, asked.about.operation) == (original.request_id, original.operation)
+    assert asked.operation == operation_of(original)
+
+
+@pytest.mark.parametrize(
+    ("request_id", "object_id"),
+    [
+        ("ch_1_authorize_1", "ch_1"),
+        ("ch_1_inquire_1", "ch_1"),
+        ("ch_1_inquire_1_inquire_2", "ch_1"),
+        ("ch_2_authorize_1_inquire_2", "ch_1"),
+        ("_authorize_1_inquire_2", ""),
+    ],
+)
+def test_an_inquiry_that_names_no_request_is_refused(request_id, object_id):
+    """It would ask a provider about a key that nobody used."""
+    request = ProviderRequest(
+        request_id=request_id,
+        object_id=object_id,
+        tenant="acme",
+        payment_id="pi_1",
+        provider="northpay",
+        operation="inquire",
+        amount_minor=1,
+        currency="EUR",
+        provider_reference="np_1",
+    )
+    with pytest.raises(UntranslatableRequest, match="_inquire_") as caught:
+        read(key=b"acme/pi_1", value=codec.encode(request), timestamp_ms=0)
+    assert caught.value.code == "invalid_field"
