@@ -16,6 +16,8 @@ KEPT_FOR_EVER_MS = -1
 _DAY_MS = 86_400_000
 REPLIES_KEPT_MS = _DAY_MS
 INTENTS_KEPT_MS = 30 * _DAY_MS
+DELIVERIES_KEPT_MS = 7 * _DAY_MS
+ATTEMPTS_KEPT_MS = 30 * _DAY_MS
 
 RECORD_BYTES_MAX = 1_000_000
 """Largest value that any of ours may produce: below the broker's default of 1,048,588 with room for key and headers."""
@@ -25,6 +27,9 @@ BATCH_BYTES_MAX = 1_048_588
 
 REJECTION_BYTES_MAX = 2_200_000
 """A rejection holds the refused record whole, key and headers too, so its topic takes twice the broker's default."""
+
+DELIVERY_BYTES_MAX = RECORD_BYTES_MAX + 16_000
+"""A delivery holds its event whole, as that stands on its topic, beside some texts of its own."""
 
 MIN_INSYNC = 2
 """With three replicas, acks=all must mean two disks: a write that one broker alone holds can be lost with it."""
@@ -198,6 +203,40 @@ WEBHOOKS_ENDPOINTS = Topic(
     written_by="API, webhooks",
     read_by="API, webhooks",
 )
+WEBHOOKS_DELIVERIES = Topic(
+    name="webhooks.deliveries",
+    key="tenant/payment_id",
+    records=(records.WebhookDelivery,),
+    retention_ms=DELIVERIES_KEPT_MS,
+    record_bytes_max=DELIVERY_BYTES_MAX,
+    written_by="webhooks, API (replays)",
+    read_by="webhooks",
+)
+WEBHOOKS_PENDING = Topic(
+    name="webhooks.pending",
+    key="delivery_id",
+    records=(records.WebhookDelivery,),
+    cleanup="compact",
+    record_bytes_max=DELIVERY_BYTES_MAX,
+    written_by="webhooks",
+    read_by="webhooks",
+)
+WEBHOOKS_ATTEMPTS = Topic(
+    name="webhooks.attempts",
+    key="tenant/payment_id",
+    records=(records.WebhookDelivery,),
+    retention_ms=ATTEMPTS_KEPT_MS,
+    written_by="webhooks",
+    read_by="landing",
+)
+WEBHOOKS_HEALTH = Topic(
+    name="webhooks.health",
+    key="tenant/endpoint_id",
+    cleanup="compact",
+    partitions=1,
+    written_by="webhooks",
+    read_by="webhooks",
+)
 WORKERS = Topic(
     name="workers",
     key="worker",
@@ -234,6 +273,10 @@ CATALOGUE: tuple[Topic, ...] = (
     CUSTOMERS_KEYS,
     API_KEYS,
     WEBHOOKS_ENDPOINTS,
+    WEBHOOKS_DELIVERIES,
+    WEBHOOKS_PENDING,
+    WEBHOOKS_ATTEMPTS,
+    WEBHOOKS_HEALTH,
     WORKERS,
     INTAKE_CHANGELOG,
     LIFECYCLE_CHANGELOG,

@@ -1258,6 +1258,65 @@ class WorkerAddress(msgspec.Struct, frozen=True, kw_only=True):
     """When this was so, ms since the epoch, UTC."""
 
 
+DeliveryState = Literal[
+    "unrecognized",
+    "queued",
+    "accepted",
+    "retrying",
+    "abandoned",
+    "skipped",
+    "dropped",
+]
+"""queued: no attempt yet; accepted: answered with 2xx; retrying: another attempt follows; abandoned: tried for as long as is promised; skipped: the endpoint is disabled or gone; dropped: too many wait for the endpoint."""
+
+
+class WebhookDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One event for one endpoint: queued (topic webhooks.deliveries), between two attempts (webhooks.pending), or what came of an attempt (webhooks.attempts)."""
+
+    delivery_id: str = ""
+    """wd_..., a hash of event, endpoint and, of a replay, the replay."""
+    tenant: str = ""
+    """Tenant."""
+    endpoint_id: str = ""
+    """we_..."""
+    event_id: str = ""
+    """evt_... as the endpoint hears of it."""
+    event_type: str = ""
+    """Type of the event as the endpoint hears of it."""
+    payment_id: str = ""
+    """pi_... it is about."""
+    sequence: int = 0
+    """Position of the event among the payment's, from 1 without gap."""
+    api_version: str = ""
+    """The API version that it is written in."""
+    source_topic: str = ""
+    """Topic of the event."""
+    source_partition: int = 0
+    """Partition of the event."""
+    source_offset: int = 0
+    """Offset of the event."""
+    event: bytes = b""
+    """The event as it stands on its topic; empty in the log of attempts."""
+    replay: str = ""
+    """The replay that asked for it; empty for the event's own delivery."""
+    state: DeliveryState = "unrecognized"
+    """Where it stands."""
+    attempt: int = 0
+    """Attempts made."""
+    queued_ms: int = 0
+    """When it was queued, ms since the epoch, UTC."""
+    attempted_ms: int = 0
+    """When the newest attempt began, ms since the epoch, UTC; 0 before the first."""
+    next_attempt_ms: int = 0
+    """When the next attempt is due, ms since the epoch, UTC; 0 when none is."""
+    duration_ms: int = 0
+    """How long the newest attempt took, in ms."""
+    status_code: int = 0
+    """HTTP status of the newest attempt's answer; 0 when there was none."""
+    failure: str = ""
+    """Why the newest attempt failed, in words; empty otherwise."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1280,6 +1339,7 @@ Record = (
     | ApiKey
     | WebhookEndpoint
     | WorkerAddress
+    | WebhookDelivery
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -1304,4 +1364,5 @@ RECORDS: dict[str, type[Record]] = {
     "ApiKey": ApiKey,
     "WebhookEndpoint": WebhookEndpoint,
     "WorkerAddress": WorkerAddress,
+    "WebhookDelivery": WebhookDelivery,
 }
