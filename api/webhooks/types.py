@@ -1,0 +1,162 @@
+"""What endpoints hear of a payment's event: Stripe's types, bodies in an endpoint's own API version, filters, ids.
+
+Each `PaymentEvent` is one event to an endpoint under its own id (its primary), and where Stripe tells of the charge beside the payment or
+the refund, one more (a companion). Types that Stripe doesn't have (`charge.outcome_unknown`) are sent as they are, to those who
+ask for them by name or for all: so what `*` hears of a payment has no gap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from api.http import render, versions
+from schemas.records import PaymentEvent, WebhookDelivery, WebhookEndpoint
+
+ALL = "*"
+ENABLED_EVENTS_MAX = 200
+TYPE_CHARS_MAX = 100
+
+_ID_DIGITS = 24
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One event as an endpoint hears of it."""
+
+    id: str
+    type: str
+    previous: str
+    """evt_... before it: of a primary the payment's event before, of a companion its primary; empty for the first."""
+
+
+def told(event: PaymentEvent) -> tuple[Told, ...]:
+    """What an event is to endpoints, primary first. The ids depend on the event only: again told is the same told."""
+    primary = Told(event.event_id, event.type, event.previous_event_id)
+    return (
+        primary,
+        *(Told(companion_id(event.event_id, kind), kind, event.event_id) for kind in _companions(event)),
+    )
+
+
+def companion_id(event_id: str, kind: str) -> str:
+    """evt_ and 24 digits out of an event's id and a companion's type."""
+    return "evt_" + sha256(f"{event_id}/{kind}".encode()).hexdigest()[:_ID_DIGITS]
+
+
+def _companions(event: PaymentEvent) -> Iterator[str]:
+    match event.type:
+        case "payment_intent.succeeded" | "payment_intent.amount_capturable_updated" if event.charge is not None:
+            # Of a capture and of what follows an authorisation the charge was told already.
+            if event.from_status not in ("requires_capture", "succeeded"):
+                yield "charge.succeeded"
+        case "payment_intent.payment_failed" if event.charge is not None:
+            yield "charge.failed"
+        case "refund.created" if event.charge is not None:
+            yield "charge.refunded"
+        case _:
+            return
+
+
+def wants(endpoint: WebhookEndpoint, kind: str) -> bool:
+    """Whether an endpoint asked for a type, by name or with all."""
+    return ALL in endpoint.enabled_events or kind in endpoint.enabled_events
+
+
+def deliveries(
+    event: PaymentEvent,
+    raw: bytes,
+    *,
+    place: tuple[str, int, int],
+    endpoints: Iterable[WebhookEndpoint],
+    queued_ms: int,
+) -> list[WebhookDelivery]:
+    """
+    What is queued of an event: one delivery for each of its tellings and each endpoint of its tenant that is enabled and asked for it.
+
+    `raw` is the event as it stands at `place` (topic, partition, offset). An endpoint hears nothing of what was before it was made.
+    The ids depend on event and endpoint only.
+    """
+    topic, partition, offset = place
+    hearing = [
+        one
+        for one in endpoints
+        if one.tenant == event.tenant and one.status == "enabled" and one.created_ms <= event.occurred_ms
+    ]
+    return [
+        WebhookDelivery(
+            delivery_id=delivery_id(one.id, endpoint.endpoint_id),
+            tenant=event.tenant,
+            endpoint_id=endpoint.endpoint_id,
+            event_id=one.id,
+            event_type=one.type,
+            payment_id=event.payment_id,
+            sequence=event.sequence,
+            api_version=endpoint.api_version or versions.NEWEST,
+            source_topic=topic,
+            source_partition=partition,
+            source_offset=offset,
+            event=raw,
+            state="queued",
+            queued_ms=queued_ms,
+        )
+        for one in told(event)
+        for endpoint in hearing
+        if wants(endpoint, one.type)
+    ]
+
+
+def delivery_id(event_id: str, endpoint_id: str, *, replay: str = "") -> str:
+    """wd_ and 24 digits; a replay's delivery is another one."""
+    return "wd_" + sha256(f"{event_id}/{endpoint_id}/{replay}".encode()).hexdigest()[:_ID_DIGITS]
+
+
+def body(event: PaymentEvent, *, event_type: str, api_version: str, livemode: bool) -> bytes:
+    """
+    The bytes that are signed and sent: Stripe's event, and under `clearline` where it stands in its payment's history.
+
+    Raises `ValueError` when the event is not told under that type.
+    """
+    one = next((one for one in told(event) if one.type == event_type), None)
+    if one is None:
+        message = f"{event.event_id} is not told as {event_type}"
+        raise ValueError(message)
+    data: dict[str, Any] = {"object": _object(event, event_type, livemode=livemode)}
+    if event_type.startswith("payment_intent.") and event.from_status not in (event.to_status, "unrecognized"):
+        data["previous_attributes"] = {"status": event.from_status}
+    said = {
+        "id": one.id,
+        "object": "event",
+        "api_version": api_version,
+        "created": event.occurred_ms // 1000,
+        "data": versions.response_backwards(api_version, data),
+        "livemode": livemode,
+        "pending_webhooks": 1,
+        "request": {
+            "id": event.attribution.request_id or None,
+            "idempotency_key": event.attribution.idempotency_key or None,
+        },
+        "type": event_type,
+        "clearline": {
+            "payment": event.payment_id,
+            "sequence": event.sequence,
+            "previous_event": one.previous or None,
+        },
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _object(event: PaymentEvent, event_type: str, *, livemode: bool) -> dict[str, Any]:
+    """The object that a type is about; what has none of its own is about the payment."""
+    if event_type.startswith("charge.dispute.") and event.dispute is not None:
+        return render.dispute(event.dispute, payment_id=event.payment_id, livemode=livemode)
+    if event_type.startswith("refund.") and event.refund is not None:
+        return render.refund(event.refund, payment_id=event.payment_id)
+    if event_type.startswith("charge.") and event.charge is not None and event.payment is not None:
+        return render.charge(event.charge, event.payment, livemode=livemode)
+    if event.payment is not None:
+        return render.payment_intent(event.payment, livemode=livemode)
+    return {"id": event.payment_id, "object": "payment_intent"}

@@ -1,0 +1,164 @@
+"""What endpoints hear of a payment's events."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+import stripe
+
+from api.http import versions
+from api.webhooks import types
+from schemas.records import (
+    Attribution,
+    ChargeObject,
+    DisputeObject,
+    PaymentEvent,
+    PaymentObject,
+    RefundObject,
+    WebhookEndpoint,
+)
+
+PAYMENT = PaymentObject(
+    id="pi_1", status="succeeded", amount_minor=1_250, currency="EUR", capture_method="automatic", created_ms=999_000
+)
+CHARGE = ChargeObject(id="ch_1", attempt=1, status="succeeded", amount_minor=1_250, currency="EUR")
+EVENT = PaymentEvent(
+    event_id="evt_b",
+    type="payment_intent.succeeded",
+    tenant="acme",
+    payment_id="pi_1",
+    sequence=7,
+    previous_event_id="evt_a",
+    occurred_ms=1_000_500,
+    from_status="processing",
+    to_status="succeeded",
+    payment=PAYMENT,
+    charge=CHARGE,
+    attribution=Attribution(request_id="req_1", idempotency_key="k"),
+)
+PLACE = ("payments.events", 3, 42)
+
+
+def endpoint(name: str = "we_1", **changes) -> WebhookEndpoint:
+    """An endpoint of acme that hears of everything."""
+    fields = {"tenant": "acme", "enabled_events": ("*",), "status": "enabled", "created_ms": 1, "api_version": "v"}
+    return WebhookEndpoint(endpoint_id=name, **{**fields, **changes})
+
+
+def queued(*endpoints: WebhookEndpoint, event: PaymentEvent = EVENT) -> list[tuple[str, str]]:
+    """Endpoint and type of what is queued."""
+    found = types.deliveries(event, b"raw", place=PLACE, endpoints=endpoints, queued_ms=5)
+    return [(one.endpoint_id, one.event_type) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("changes", "heard"),
+    [
+        ({}, ["payment_intent.succeeded", "charge.succeeded"]),
+        ({"from_status": "requires_capture"}, ["payment_intent.succeeded"]),
+        ({"charge": None}, ["payment_intent.succeeded"]),
+        ({"type": "payment_intent.amount_capturable_updated"}, ["payment_intent.amount_capturable_updated", "charge.succeeded"]),
+        ({"type": "payment_intent.amount_capturable_updated", "from_status": "requires_capture"}, ["payment_intent.amount_capturable_updated"]),
+        ({"type": "payment_intent.payment_failed"}, ["payment_intent.payment_failed", "charge.failed"]),
+        ({"type": "refund.created"}, ["refund.created", "charge.refunded"]),
+        ({"type": "charge.dispute.created"}, ["charge.dispute.created"]),
+        ({"type": "charge.outcome_unknown"}, ["charge.outcome_unknown"]),
+    ],
+)  # fmt: skip
+def test_told(changes, heard):
+    """An event is told under its own type and, where Stripe tells of the charge too, once more under the charge's."""
+    assert [one.type for one in types.told(msgspec.structs.replace(EVENT, **changes))] == heard
+
+
+def test_ids_and_order():
+    """The primary has the event's own id and names the one before; a companion has an id of its own, always the same, and names its primary."""
+    primary, companion = types.told(EVENT)
+    assert (primary.id, primary.previous) == ("evt_b", "evt_a")
+    assert companion.previous == "evt_b"
+    assert companion == types.told(EVENT)[1]
+    assert companion.id != types.companion_id("evt_c", companion.type) != types.companion_id("evt_c", "charge.failed")
+
+
+def test_filters():
+    """An endpoint hears what it named, exactly; * is everything, and nothing named is nothing."""
+    assert queued(
+        endpoint("we_all"),
+        endpoint("we_one", enabled_events=("charge.succeeded",)),
+        endpoint("we_other", enabled_events=("charge", "charge.*", "charge.succeeded.x")),
+        endpoint("we_none", enabled_events=()),
+    ) == [
+        ("we_all", "payment_intent.succeeded"),
+        ("we_all", "charge.succeeded"),
+        ("we_one", "charge.succeeded"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tenant": "globex"}, {"status": "disabled"}, {"status": "deleted"}, {"created_ms": EVENT.occurred_ms + 1}],
+)
+def test_who_hears_nothing(changes):
+    """Another tenant's endpoint, a disabled or deleted one, and one that was made later hear nothing."""
+    assert queued(endpoint(**changes)) == []
+
+
+def test_deliveries_are_the_same_again():
+    """Queued again, the deliveries have the same ids, which differ between endpoints, tellings and replays."""
+    first, again = (
+        types.deliveries(EVENT, b"raw", place=PLACE, endpoints=[endpoint("we_1"), endpoint("we_2")], queued_ms=at)
+        for at in (1, 2)
+    )
+    ids = [one.delivery_id for one in first]
+    assert ids == [one.delivery_id for one in again]
+    assert len({*ids, types.delivery_id("evt_b", "we_1", replay="r1")}) == 5
+    assert first[0].event == b"raw"
+    assert (first[0].source_topic, first[0].source_partition, first[0].source_offset) == PLACE
+
+
+def test_body_as_the_sdk_reads_it():
+    """The body is an event to the official SDK, with the payment as it is and was, its request, and its place in the payment's history."""
+    body = types.body(EVENT, event_type="payment_intent.succeeded", api_version=versions.NEWEST, livemode=True)
+    read = stripe.Event.construct_from(json.loads(body), "sk_test")
+    assert (read.id, read.type, read.api_version, read.created) == ("evt_b", EVENT.type, versions.NEWEST, 1_000)
+    assert (read.data.object.id, read.data.object.amount, read.data.object.status) == ("pi_1", 1_250, "succeeded")
+    assert read.data.previous_attributes.to_dict() == {"status": "processing"}
+    assert (read.livemode, read.request.id, read.request.idempotency_key) == (True, "req_1", "k")
+    assert read.clearline.to_dict() == {"payment": "pi_1", "sequence": 7, "previous_event": "evt_a"}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "kind"),
+    [
+        ("payment_intent.succeeded", "payment_intent"),
+        ("charge.captured", "charge"),
+        ("charge.dispute.updated", "dispute"),
+        ("refund.updated", "refund"),
+        ("balance.adjusted", "payment_intent"),
+    ],
+)
+def test_object(event_type, kind):
+    """`data.object` is what the type names; what is about no object of its own is about the payment."""
+    event = msgspec.structs.replace(
+        EVENT, type=event_type, refund=RefundObject(id="re_1", charge="ch_1"), dispute=DisputeObject(id="dp_1")
+    )
+    said = json.loads(types.body(event, event_type=event_type, api_version=versions.NEWEST, livemode=False))
+    assert said["data"]["object"]["object"] == kind
+
+
+def test_version_of_the_endpoint():
+    """Each endpoint's body is in its own API version: a field that a later version brought is missing in an older one."""
+    bodies = {
+        version: json.loads(types.body(EVENT, event_type=EVENT.type, api_version=version, livemode=False))
+        for version in versions.LIVE
+    }
+    for version, said in bodies.items():
+        assert said["api_version"] == version
+        assert ("allowed_payment_method_types" in said["data"]["object"]) == version.endswith(".endive")
+
+
+def test_only_what_is_told():
+    """A type that the event isn't told under is refused."""
+    with pytest.raises(ValueError, match=r"evt_b is not told as charge\.failed"):
+        types.body(EVENT, event_type="charge.failed", api_version=versions.NEWEST, livemode=False)
