@@ -1,0 +1,1 @@
+"""What the API answers to a GET: single objects from the worker that owns them, lists from the warehouse."""

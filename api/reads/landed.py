@@ -1,0 +1,95 @@
+"""What this process's callers wrote and the warehouse may not have yet: lists wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+
+from api.reads.errors import Unavailable
+from api.reads.warehouse import Warehouse
+from schemas.catalogue import PAYMENTS_INPUTS
+from schemas.records import Reply
+
+DEADLINE_S = 5.0
+"""Landing takes about a second; what takes longer is told to the caller as 503."""
+PAUSE_S = 0.05
+TENANTS_MAX = 10_000
+WRITES_PER_TENANT_MAX = 1_000
+"""Beyond these the oldest are forgotten: a list may then miss what was written longest ago for a moment."""
+
+_EFFECTS = (200, 201, 202, 402)
+
+_LANDED = """
+SELECT payment_id, toInt64(max(cause_offset)) AS offset
+FROM payment_events
+WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)} AND cause_topic = {topic:String}
+GROUP BY payment_id"""
+
+_ASKED = """
+SELECT payment_id, toInt64(max(_offset)) AS offset
+FROM payment_inputs
+WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)}
+GROUP BY payment_id"""
+
+
+class Landed:
+    """
+    Writes of each tenant that are not known to be landed, by payment: the offset of the newest command that had an effect.
+
+    An event says which input caused it, and events of a payment land in order; so a command has landed as soon as the
+    warehouse has an event of its payment whose cause is not before it. Of commands through another API process it knows
+    nothing.
+    """
+
+    def __init__(self, warehouse: Warehouse, *, deadline_s: float = DEADLINE_S) -> None:
+        self._warehouse, self._deadline_s = warehouse, deadline_s
+        self._open: OrderedDict[str, OrderedDict[str, int]] = OrderedDict()
+
+    def note(self, reply: Reply) -> None:
+        """A command was answered. Answers without an effect of their own leave nothing to wait for."""
+        if reply.replayed or reply.status_code not in _EFFECTS or reply.cause_topic != PAYMENTS_INPUTS.name:
+            return
+        writes = self._open.setdefault(reply.tenant, OrderedDict())
+        self._open.move_to_end(reply.tenant)
+        writes[reply.payment_id] = max(reply.cause_offset, writes.pop(reply.payment_id, -1))
+        if len(writes) > WRITES_PER_TENANT_MAX:
+            writes.popitem(last=False)
+        if len(self._open) > TENANTS_MAX:
+            self._open.popitem(last=False)
+
+    def waiting(self, tenant: str) -> int:
+        """How many payments of the tenant have writes that are not known to be landed."""
+        return len(self._open.get(tenant, ()))
+
+    async def wait(self, tenant: str) -> None:
+        """Return when the tenant's writes of before this call have landed. Raises `Unavailable` after the deadline."""
+        wanted = dict(self._open.get(tenant, {}))
+        end_s = time.monotonic() + self._deadline_s
+        while wanted:
+            self._strike(tenant, wanted, await self._offsets(_LANDED, tenant, wanted, topic=PAYMENTS_INPUTS.name))
+            if not wanted:
+                return
+            if time.monotonic() >= end_s:
+                # A command whose answer changed nothing makes no event: its input is there and nothing more comes.
+                self._strike(tenant, wanted, await self._offsets(_ASKED, tenant, wanted))
+                if wanted:
+                    raise Unavailable(f"{len(wanted)} of this caller's writes did not land in {self._deadline_s} s")
+                return
+            await asyncio.sleep(PAUSE_S)
+
+    async def _offsets(self, sql: str, tenant: str, wanted: dict[str, int], **more: str) -> dict[str, int]:
+        rows = await self._warehouse.rows(sql, {"tenant": tenant, "payments": list(wanted), **more})
+        return {row["payment_id"]: row["offset"] for row in rows}
+
+    def _strike(self, tenant: str, wanted: dict[str, int], found: dict[str, int]) -> None:
+        writes = self._open.get(tenant)
+        for payment_id, offset in list(wanted.items()):
+            if found.get(payment_id, -1) < offset:
+                continue
+            del wanted[payment_id]
+            # A newer write may have come meanwhile.
+            if writes is not None and writes.get(payment_id, offset + 1) <= found[payment_id]:
+                del writes[payment_id]
+        if writes is not None and not writes and self._open.get(tenant) is writes:
+            del self._open[tenant]
