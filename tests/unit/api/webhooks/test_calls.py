@@ -35,7 +35,6 @@ async def served(handle):
 @contextlib.asynccontextmanager
 async def raw(answer: bytes, *, hold: bool = False):
     """A receiver that answers with these bytes whatever it hears, then ends the connection or holds it: its URL."""
-
     handlers = set()
 
     async def handle(reader, writer):
