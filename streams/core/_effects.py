@@ -204,7 +204,8 @@ def _take(step: Step, attempt: Attempt, released: Postings) -> None:
     if fee_minor:
         step.move(kind="fee", amount_minor=-fee_minor, object_id=step.charge_id, provider=provider)
     step.transact("charge", gross_minor=settled_minor, fee_minor=fee_minor, source=step.charge_id, delayed=True)
-    reserves.keep(step, settled_minor=settled_minor, fee_minor=fee_minor)
+    if terms is not None and terms.reserve_basis_points:
+        reserves.keep(step, terms, settled_minor=settled_minor, fee_minor=fee_minor)
 
 
 def end_with_parts(step: Step) -> None:

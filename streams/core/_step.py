@@ -222,12 +222,13 @@ class Step:
     def move(self, *, kind: MovementKind, amount_minor: int, object_id: str, provider: str) -> None:
         """Tell settlement of money that moved; `amount_minor` is signed as the tenant sees it, in `settles_in`."""
         movements = self.decision.movements
+        attempt = self.attempt
         movements.append(
             Movement(
                 movement_id=ids.movement_id(self.digest, len(movements)),
                 tenant=self.tenant,
                 provider=provider,
-                currency=self.settles_in,
+                currency=self.payment.currency if attempt is None or attempt.conversion is None else self.settles_in,
                 kind=kind,
                 amount_minor=amount_minor,
                 payment_id=self.payment_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from streams.core import fees, keys, ledger
 from streams.core._step import Step
-from streams.core.state import Reserve
+from streams.core.state import Reserve, TenantState
 
 RELEASES_PER_TICK_MAX = 200
 """Bounds the work of one tick; what is left is for the next one."""
@@ -16,11 +16,8 @@ RELEASES_PER_TICK_MAX = 200
 _DAY_MS = 86_400_000
 
 
-def keep(step: Step, *, settled_minor: int, fee_minor: int) -> None:
+def keep(step: Step, terms: TenantState, *, settled_minor: int, fee_minor: int) -> None:
     """Keep the tenant's share of the capture at hand, which came to this less this fee; at most what the fee leaves."""
-    terms = step.tenant_state()
-    if terms is None or not terms.reserve_basis_points:
-        return
     share_minor = fees.share_minor(settled_minor, terms.reserve_basis_points, fees.BASIS_POINTS)
     amount_minor = min(share_minor, settled_minor - fee_minor)
     if amount_minor <= 0:
