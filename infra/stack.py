@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from infra.supervisor import DataDirectory, ProcessSpec, Ready, free_ports
 from schemas import environment
+from schemas.sealing import make_master_keys
 
 WORKERS_MAX = 64
 PROVIDERS = "CLEARLINE_PROVIDERS"
@@ -28,6 +29,7 @@ _HOST = "127.0.0.1"
 _PORT_MAX = 65_535
 _PASSWORD_FILE = "warehouse.password"  # noqa: S105 - its name
 _TOKEN_FILE = "internal.token"  # noqa: S105 - its name
+_MASTER_KEYS_FILE = "master.keys"
 _SIMULATED_PROVIDERS = ("northpay", "southpay")
 _SAYS_READY = r"(?<!not )\bready\b"  # what processes without a port log when they are
 _FIRST_WORKER_OFFSET = 10
@@ -125,8 +127,11 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
     else:
         DataDirectory(data).open()
     defaults[environment.INTERNAL_TOKEN] = _made_secret(data, _TOKEN_FILE)
+    if environment.MASTER_KEY not in given:
+        make_master_keys(data / _MASTER_KEYS_FILE)
+        defaults[environment.MASTER_KEY] = str(data / _MASTER_KEYS_FILE)
     # CLEARLINE_DATA was one way to choose `data`; all the others win over what the stack would have set.
-    names = {*defaults, environment.CLICKHOUSE} - {environment.DATA}
+    names = {*defaults, environment.CLICKHOUSE, environment.MASTER_KEY} - {environment.DATA}
     return {**defaults, **{name: environ[name] for name in names & given}}
 
 
@@ -273,6 +278,8 @@ def reach(data: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """
     directory = DataDirectory(data)
     found = {environment.DATA: str(directory.path)}
+    if (directory.path / _MASTER_KEYS_FILE).exists():
+        found[environment.MASTER_KEY] = str(directory.path / _MASTER_KEYS_FILE)
     status = directory.read_status() if directory.holder() is not None else None
     if status is not None:
         found |= status.facts

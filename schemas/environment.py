@@ -17,6 +17,7 @@ PARTITIONS = "CLEARLINE_PARTITIONS"
 REPLICATION = "CLEARLINE_REPLICATION"
 WORKER = "CLEARLINE_WORKER"
 TICK_MS = "CLEARLINE_TICK_MS"
+MASTER_KEY = "CLEARLINE_MASTER_KEY"
 INTERNAL_TOKEN = "CLEARLINE_INTERNAL_TOKEN"  # noqa: S105 - its name
 """What the API shows to workers when it asks for a payment of any tenant; without it they answer nobody."""
 
@@ -72,6 +73,8 @@ class Environment:
     worker: str
     tick_ms: int
     internal_token: str = field(default="", repr=False)
+    master_key: Path | None = None
+    """The file of master keys (see schemas.sealing); None: personal data and secrets can't be taken."""
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """Return the settings every librdkafka client starts from: the extra ones (TLS, SASL), then the bootstrap servers."""
@@ -91,6 +94,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         worker=given.get(WORKER, DEFAULT_WORKER),
         tick_ms=_count(TICK_MS, given.get(TICK_MS, str(DEFAULT_TICK_MS)), highest=TICK_MS_MAX),
         internal_token=given.get(INTERNAL_TOKEN, "").strip(),
+        master_key=Path(given[MASTER_KEY]).expanduser().absolute() if MASTER_KEY in given else None,
     )
 
 

@@ -12,10 +12,12 @@ from confluent_kafka.admin import AdminClient
 from schemas import catalogue, codec, environment
 from schemas.clients import CLIENT_TIMEOUT_MS, client_config
 from schemas.records import Tenant
+from schemas.sealing import read_master_keys
 from streams.agents import intake as intaking
 from streams.agents import lifecycle as living
 from streams.agents import settlement as settling
 from streams.agents.announcer import Announcer
+from streams.agents.keyring import KeyTable, MadeKeys
 from streams.agents.ticker import Ticker
 from streams.agents.views import PaymentViews
 from streams.runtime import GlobalTable, Record, SystemClock, check_topology
@@ -42,6 +44,8 @@ def _tenant(record: Record) -> Tenant:
 
 
 tenants: GlobalTable[Tenant] = GlobalTable(catalogue.TENANTS.name, _tenant)
+customer_keys = KeyTable()
+master_keys = None if settings.master_key is None else read_master_keys(settings.master_key)
 
 # The promise of CLEARLINE_REPLICATION; `clearline topics` makes and checks them with the same.
 topology = partial(
@@ -55,7 +59,7 @@ intake_source = app.source(
     rejected=catalogue.RECORDS_REJECTED.name,
     rejection=intaking.reject,
     topology=topology,
-    tables=(tenants,),
+    tables=(tenants, customer_keys),
 )
 lifecycle_source = app.source(
     "lifecycle",
@@ -78,7 +82,8 @@ settlement_source = app.source(
 @app.agent(intake_source.channel)
 async def intake(batches: Any) -> None:
     """Payment intents of upstream systems become commands."""
-    handle = intaking.Intake(tenants=tenants, clock=SystemClock())
+    keys = None if master_keys is None else MadeKeys(customer_keys, master_keys)
+    handle = intaking.Intake(tenants=tenants, clock=SystemClock(), keys=keys)
     async for batch in batches:
         batch.run(handle)
 

@@ -17,8 +17,10 @@ COMMANDS: CommandTable = {
     "sql": ("infra.cli.sql:sql", "Ask the warehouse a question in SQL."),
     "tail": ("infra.cli.tail:tail", "Print the records of a topic as they come, decoded."),
     "topics": ("infra.cli.topics:topics", "List the topics and how they stand; create them."),
+    "payments": ("infra.cli.payments:payments", "Ask for something about one payment, as an operator."),
     "configure": ("infra.cli.configure:configure", "Apply tenants and routing policies from a file."),
     "keys": ("infra.cli.keys:keys", "Make, list, revoke and rotate API keys."),
+    "customers": ("infra.cli.customers:customers", "Show or erase the personal data of a customer."),
     "replay": ("infra.cli.replay:replay", "Fold the input log again and compare all that was recorded."),
     "registry": ("infra.cli.registry:registry", "List the contracts; register them elsewhere."),
 }

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 
-from schemas import codec
+from schemas import codec, contracts
 from schemas.catalogue import RECORD_BYTES_MAX, RECORDS_REJECTED, Topic
 from schemas.errors import DecodingError
+from schemas.records import PaymentIntent, Rejection, RejectionReason
 from schemas.records import Record as Message
-from schemas.records import Rejection, RejectionReason
 from streams.core.errors import Refused
 from streams.runtime import Output, OutputOversized, PoisonRecord, Record
 
 # A rejection holds the whole refused record. What is larger than any topic of ours takes is named by its digest only.
 REJECTED_VALUE_BYTES_MAX = 2 * RECORD_BYTES_MAX
 _MESSAGE_CHARS_MAX = 1_000
+_HEADER_BYTES = 5
+# Rejections are kept for ever, personal data isn't: an intent that may hold some is named by its place and digest only.
+_MAY_BE_PERSONAL = frozenset(
+    b"\x00" + contract.id.to_bytes(4, "big")
+    for contract in contracts.all_contracts()
+    if contract.record == PaymentIntent.__name__
+    and any(field["name"] == "personal" for field in contract.schema["fields"])
+)
 
 
 class Rejected(PoisonRecord):
@@ -75,7 +83,18 @@ def rejection(component: str) -> Callable[[Record, PoisonRecord], Output]:
 
 
 def _kept(value: bytes | None, reason: RejectionReason) -> bytes | None:
-    """The bytes as they came, unless they must not be kept (a card number) or can't be (too large)."""
-    if value is None or reason == "card_number" or len(value) > REJECTED_VALUE_BYTES_MAX:
+    """The bytes as they came, unless they must not be kept (a card number, personal data) or can't be (too large)."""
+    if value is None or reason == "card_number" or len(value) > REJECTED_VALUE_BYTES_MAX or _is_personal(value):
         return None
     return value
+
+
+def _is_personal(value: bytes) -> bool:
+    """Whether it is an intent with personal data, on whatever topic; one that can't be read might be."""
+    if value[:_HEADER_BYTES] not in _MAY_BE_PERSONAL:
+        return False
+    try:
+        intent = codec.decode(value)
+    except DecodingError:
+        return True
+    return not isinstance(intent, PaymentIntent) or bool(intent.personal)

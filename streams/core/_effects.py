@@ -17,8 +17,9 @@ def create(step: Step) -> None:
     """The payment exists."""
     command = step.command
     assert command.amount_minor is not None
-    if command.description or command.metadata:
-        step.texts = Texts(command.description, command.metadata)
+    has_texts = bool(command.description or command.metadata or command.personal)
+    if has_texts:
+        step.texts = Texts(command.description, command.metadata, command.personal_key, command.personal)
         step.decision.writes.append((keys.texts(step.tenant, step.payment_id), encode(step.texts)))
     step.payment = Payment(
         "none",
@@ -28,7 +29,7 @@ def create(step: Step) -> None:
         command.payment_method,
         command.customer,
         step.input.time_ms,
-        has_texts=bool(command.description or command.metadata),
+        has_texts=has_texts,
     )
 
 

@@ -65,6 +65,8 @@ def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentOb
         customer=payment.customer,
         description=texts.description,
         metadata=texts.metadata,
+        personal_key=texts.personal_key,
+        personal=texts.personal,
         latest_charge=latest_charge,
         provider=provider,
         outcome_unknown=in_doubt,

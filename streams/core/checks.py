@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
+from schemas.personal import PERSONAL_BYTES_MAX, PERSONAL_CHARS_MAX, PERSONAL_NAMES
 from schemas.records import (
     Attribution,
     PaymentCommand,
@@ -50,6 +51,7 @@ REFUND_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer")
 
 _TENANT = re.compile(rf"[a-z0-9_-]{{1,{TENANT_CHARS_MAX}}}")
 _PAYMENT_ID = re.compile(r"pi_[0-9a-f]{24}")
+_CUSTOMER_KEY = re.compile(r"ck_[0-9a-f]{24}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
@@ -200,6 +202,29 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             _refuse("invalid_field", "metadata", f"A metadata value has at most {METADATA_VALUE_CHARS_MAX} characters.")
 
 
+def _check_personal(personal: Mapping[str, str]) -> None:
+    """Known names and short values; neither is repeated in a refusal, since an unknown name may be data put in its place."""
+    if not personal.keys() <= PERSONAL_NAMES:
+        message = f"personal has a name that is not known. Known are {', '.join(sorted(PERSONAL_NAMES))}."
+        _refuse("invalid_field", "personal", message)
+    _check_texts_and_cards(tuple((f"personal.{name}", text, PERSONAL_CHARS_MAX) for name, text in personal.items()))
+    if sum(len(name) + len(text.encode()) for name, text in personal.items()) > PERSONAL_BYTES_MAX // 2:
+        _refuse("invalid_field", "personal", f"personal has more than {PERSONAL_BYTES_MAX // 2} bytes in all.")
+
+
+def _check_sealed(command: PaymentCommand) -> None:
+    """Personal data comes sealed, with a new payment, and says with which key."""
+    if command.kind != "create":
+        _refuse("invalid_field", "personal", "Personal data comes with the create of a payment, and never changes.")
+    if not command.personal:
+        _refuse("invalid_field", "personal", "personal_key names a key, but personal is empty.")
+    if not _CUSTOMER_KEY.fullmatch(command.personal_key):
+        message = "personal_key must be ck_ and 24 hexadecimal digits: personal data is sealed before it comes here."
+        _refuse("invalid_field", "personal_key", message)
+    if len(command.personal) > PERSONAL_BYTES_MAX:
+        _refuse("invalid_field", "personal", f"personal has more than {PERSONAL_BYTES_MAX} bytes.")
+
+
 def _check_traceparent(traceparent: str, field: str) -> None:
     if traceparent and not _TRACEPARENT.fullmatch(traceparent):
         _refuse("invalid_field", field, "traceparent must be W3C trace context, or empty.")
@@ -241,6 +266,8 @@ def check_intent(intent: PaymentIntent) -> None:
     )
     _check_texts(texts)
     _check_metadata(intent.metadata)
+    if intent.personal:
+        _check_personal(intent.personal)
     _check_traceparent(intent.traceparent, "traceparent")
     _check_cards((("intent_key", intent.intent_key), *((field, text) for field, text, _ in texts)))
     _check_cards(("metadata", text) for pair in intent.metadata.items() for text in pair)
@@ -284,6 +311,8 @@ def _check_command_texts(command: PaymentCommand) -> None:
     if command.metadata:
         _check_metadata(command.metadata)
         _check_cards(("metadata", text) for pair in command.metadata.items() for text in pair)
+    if command.personal or command.personal_key:
+        _check_sealed(command)
     if command.evidence:
         _check_evidence(command.evidence)
     if len(command.fingerprint) <= FINGERPRINT_CHARS_MAX and _are_plain(

@@ -44,9 +44,10 @@ def fingerprint(command: PaymentCommand) -> bytes:
 
 
 def _later_parameters(command: PaymentCommand) -> tuple[object, ...]:
-    if command.final_capture and not (command.object_id or command.evidence or command.resolution):
-        return ()
-    return command.object_id, command.final_capture, command.evidence, command.resolution
+    later: tuple[object, ...] = ()
+    if not command.final_capture or command.object_id or command.evidence or command.resolution:
+        later = (command.object_id, command.final_capture, command.evidence, command.resolution)
+    return (*later, command.personal_key, command.personal) if command.personal else later
 
 
 def texts_of(view: View, tenant: str, payment_id: str, payment: Payment) -> Texts:

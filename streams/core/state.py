@@ -185,6 +185,9 @@ class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     description: str = ""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    personal_key: str = ""
+    """ck_...: what `personal` is sealed with; the core never opens it."""
+    personal: bytes = b""
 
 
 class StoredError(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -33,6 +33,11 @@ class Context:
         self._batch = batch
         self.store = store
 
+    @property
+    def epoch(self) -> int:
+        """Grows whenever work of this task was dropped: what a handler remembers of before may never have been committed."""
+        return self._batch.epoch
+
     def emit(
         self,
         topic: str,
@@ -77,6 +82,7 @@ class Batch:
         "_settled",
         "_started",
         "_views",
+        "epoch",
         "output_bytes",
         "output_bytes_max",
         "outputs",
@@ -99,8 +105,10 @@ class Batch:
         output_bytes_max: int,
         rejected_topic: str | None = None,
         rejection_bytes_max: int = REJECTION_BYTES_MAX,
+        epoch: int = 0,
     ) -> None:
         self.records = records
+        self.epoch = epoch
         self.outputs: list[Output] = []
         self.output_bytes = 0
         self.output_bytes_max = output_bytes_max

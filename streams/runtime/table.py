@@ -32,8 +32,16 @@ class GlobalTable(Generic[V]):
     `get` belong to the task's thread; a value that can't be decoded is logged and the one before it stays.
     """
 
-    def __init__(self, topic: str, decode: Callable[[Record], V]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        decode: Callable[[Record], V],
+        *,
+        entries_max: int = TABLE_ENTRIES_MAX,
+        bytes_max: int = TABLE_BYTES_MAX,
+    ) -> None:
         self.topic = topic
+        self._entries_max, self._bytes_max = entries_max, bytes_max
         self._decode = decode
         self._clock: Clock | None = None
         self._values: dict[bytes, V] = {}
@@ -50,6 +58,7 @@ class GlobalTable(Generic[V]):
         self._clock = clock
         self.close()
         self._values, self._sizes, self._bytes = {}, {}, 0
+        self.cleared()
         self._reader = reader = clients.reader(self.topic)
         partitions = reader.partitions()
         ends = reader.end_offsets(partitions, timeout_ms=LOAD_TIMEOUT_MS // 4)
@@ -76,7 +85,9 @@ class GlobalTable(Generic[V]):
             if record.key is None:
                 continue
             if record.value is None:
-                self._values.pop(record.key, None)
+                before = self._values.pop(record.key, None)
+                if before is not None:
+                    self.changed(record.key, before, None)
                 self._bytes -= self._sizes.pop(record.key, 0)
                 continue
             try:
@@ -88,14 +99,21 @@ class GlobalTable(Generic[V]):
                     self.topic, record.key, record.partition, record.offset,
                 )  # fmt: skip
                 continue
+            self.changed(record.key, self._values.get(record.key), value)
             self._values[record.key] = value
             self._bytes += len(record.value) - self._sizes.get(record.key, 0)
             self._sizes[record.key] = len(record.value)
-        if len(self._values) > TABLE_ENTRIES_MAX or self._bytes > TABLE_BYTES_MAX:
+        if len(self._values) > self._entries_max or self._bytes > self._bytes_max:
             raise Fatal(
-                f"table {self.topic} exceeds {TABLE_ENTRIES_MAX} entries or {TABLE_BYTES_MAX} bytes; "
+                f"table {self.topic} exceeds {self._entries_max} entries or {self._bytes_max} bytes; "
                 "it is for configuration: keep large data in a task's state"
             )
+
+    def cleared(self) -> None:
+        """For subclasses that keep an index: every value is gone, and will be read again."""
+
+    def changed(self, key: bytes, before: V | None, now: V | None) -> None:
+        """For subclasses that keep an index: the value of a key changes."""
 
     def get(self, key: bytes) -> V | None:
         """The last decoded value of a key, or None."""

@@ -165,6 +165,7 @@ class Task:
             output_bytes_max=self.config.output_bytes_max,
             rejected_topic=self.config.rejected,
             rejection_bytes_max=self.config.rejection_bytes_max,
+            epoch=self.counters.aborts,
         )
         try:
             self._processor(batch)

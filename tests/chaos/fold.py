@@ -70,6 +70,8 @@ class State:
 class Fold:
     """One partition's fold: `take` each record in order and see what must have come out."""
 
+    epoch = 0  # nothing is ever dropped here
+
     def __init__(
         self, handler: Callable[[Record, Fold], None], rejection: Callable[[Record, PoisonRecord], Output]
     ) -> None:

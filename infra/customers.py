@@ -1,0 +1,129 @@
+"""Personal data of one customer: read for support, and erased by erasing the customer's keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from msgspec.structs import replace
+
+from infra.errors import KafkaUnreachable
+from schemas import codec
+from schemas.catalogue import CUSTOMERS_KEYS, PAYMENTS_EVENTS, Topic
+from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, producer_config
+from schemas.environment import Environment
+from schemas.errors import SealBroken
+from schemas.records import Attribution, CustomerKey, PaymentEvent
+from schemas.sealing import MasterKeys, unwrap
+
+_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
+_POLL_S = 0.2
+_STALLED_S = 60.0
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment's personal data, opened. `why` says why there is none: its key was erased, or is not to be found."""
+
+    payment_id: str
+    key_id: str
+    personal: dict[str, str]
+    why: str = ""
+
+
+def keys_of(settings: Environment, tenant: str, customer: str) -> list[CustomerKey]:
+    """The customer's keys as they stand now, oldest first. Raises `KafkaUnreachable`."""
+    found: dict[str, CustomerKey] = {}
+    for message in _committed(settings, CUSTOMERS_KEYS):
+        record = codec.decode(message.value() or b"", expected=CUSTOMERS_KEYS.records)
+        assert isinstance(record, CustomerKey)
+        if (record.tenant, record.customer) == (tenant, customer):
+            found[record.key_id] = record
+    return list(found.values())
+
+
+def show(settings: Environment, masters: MasterKeys, keys: list[CustomerKey]) -> list[Shown]:
+    """What the payments sealed with these keys say, from their events. Raises `KafkaUnreachable`, `MasterKeyMissing`."""
+    by_id = {(key.tenant, key.key_id): key for key in keys}
+    shown: dict[str, Shown] = {}
+    for message in _committed(settings, PAYMENTS_EVENTS):
+        event = codec.decode(message.value() or b"", expected=PAYMENTS_EVENTS.records)
+        assert isinstance(event, PaymentEvent)
+        if event.payment is None or event.payment_id in shown:
+            continue
+        key = by_id.get((event.tenant, event.payment.personal_key))
+        if key is not None and event.payment.personal:
+            shown[event.payment_id] = _opened(masters, key, event.payment_id, event.payment.personal)
+    return list(shown.values())
+
+
+def erase(settings: Environment, keys: list[CustomerKey], *, attribution: Attribution) -> list[CustomerKey]:
+    """
+    Write the keys as erased and return them; those that are erased already stay as they are. Doing it again is harmless.
+
+    Raises `KafkaUnreachable`.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    erased = [
+        replace(key, status="erased", wrapped=b"", erased_ms=now_ms, attribution=attribution)
+        for key in keys
+        if key.status != "erased"
+    ]
+    producer = Producer(producer_config(settings.kafka, dict(settings.kafka_config)))
+    failures: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failures.append(error)
+
+    for key in erased:
+        producer.produce(
+            CUSTOMERS_KEYS.name,
+            codec.encode(key),
+            f"{key.tenant}/{key.key_id}".encode(),
+            timestamp=now_ms,
+            on_delivery=delivered,
+        )
+    left = producer.flush(_STALLED_S)
+    if failures or left:
+        reason = failures[0].str() if failures else f"{left} records were not confirmed in {_STALLED_S:g} s"
+        raise KafkaUnreachable(settings.kafka, f"{reason}; erase again, what is erased already stays so")
+    return erased
+
+
+def _opened(masters: MasterKeys, key: CustomerKey, payment_id: str, sealed: bytes) -> Shown:
+    if key.status == "erased":
+        return Shown(payment_id=payment_id, key_id=key.key_id, personal={}, why="erased")
+    try:
+        personal = unwrap(masters, key).open(sealed, payment_id=payment_id)
+    except SealBroken as broken:
+        return Shown(payment_id=payment_id, key_id=key.key_id, personal={}, why=str(broken))
+    return Shown(payment_id=payment_id, key_id=key.key_id, personal=personal)
+
+
+def _committed(settings: Environment, topic: Topic) -> Iterator[Message]:
+    """Every committed record of a topic up to its present end."""
+    extra: dict[str, Any] = {"enable.partition.eof": True, **settings.kafka_config}
+    consumer = Consumer(consumer_config(settings.kafka, "clearline.customers", extra))
+    try:
+        partitions = consumer.list_topics(topic.name, timeout=_TIMEOUT_S).topics[topic.name].partitions
+        consumer.assign([TopicPartition(topic.name, number, OFFSET_BEGINNING) for number in partitions])
+        unfinished, last_s = set(partitions), time.monotonic()
+        while unfinished:
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                if time.monotonic() - last_s > _STALLED_S:
+                    raise KafkaUnreachable(settings.kafka, f"{topic.name} gave nothing for {_STALLED_S:g} s")
+                continue
+            last_s = time.monotonic()
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                unfinished.discard(message.partition())
+    except KafkaException as error:
+        raise KafkaUnreachable(settings.kafka, error.args[0].str()) from error
+    finally:
+        consumer.close()
