@@ -19,6 +19,8 @@ from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.commands import DEADLINE_S, Commands
 from api.http.service import Service
+from api.reads.owners import Owners
+from api.reads.payments import Payments
 from schemas import deadman, environment
 
 DEFAULT_PORT = 8780
@@ -76,11 +78,15 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     extra = dict(settings.kafka_config)
     tables = Tables(settings.kafka, extra, failed=failed)
     commands = Commands(settings.kafka, extra, failed=failed)
+    owners = Owners(settings.kafka, extra, failed=failed)
+    payments = Payments(owners, token=settings.internal_token)
     try:
         await tables.start()
         await commands.start()
+        await owners.start()
+        await payments.start()
         log.info("%d keys; replies on partition %d; deadline %.0f s", len(tables.keys), commands.partition, DEADLINE_S)
-        service = Service(keys=tables.keys, tenants=tables.tenants, commands=commands, payments=None)
+        service = Service(keys=tables.keys, tenants=tables.tenants, commands=commands, payments=payments)
         config = uvicorn.Config(
             application(service, ready=lambda: "Kafka is lost" if failures else ""),
             log_config=None,
@@ -97,6 +103,8 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             await server.serve(sockets=[listener])
     finally:
         await commands.close()
+        await payments.close()
+        await owners.close()
         await asyncio.to_thread(tables.close)
     if failures:
         log.critical(

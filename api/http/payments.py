@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from schemas.records import PaymentObject
+from schemas.views import PaymentView
 
 
 class Payments(Protocol):
     """Payments as they stand now."""
 
-    async def get(self, tenant: str, payment_id: str) -> PaymentObject | None:
+    async def get(self, tenant: str, payment_id: str) -> PaymentView | None:
         """The tenant's payment; None where it has none of that id."""
         ...

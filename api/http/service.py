@@ -62,9 +62,7 @@ def now_ms() -> int:
 class Service:
     """The API without HTTP: what the routes call."""
 
-    def __init__(
-        self, *, keys: KeyTable, tenants: Mapping[str, Tenant], commands: Asks, payments: Payments | None
-    ) -> None:
+    def __init__(self, *, keys: KeyTable, tenants: Mapping[str, Tenant], commands: Asks, payments: Payments) -> None:
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
 
     def identify(self, headers: Mapping[str, str], request_id: str) -> Caller:
@@ -133,23 +131,21 @@ class Service:
 
     async def _still_processing(self, endpoint: Endpoint, caller: Caller, command: PaymentCommand) -> Answer:
         """The deadline has passed: a payment that is known and under way is an answer, everything else is none."""
-        if not endpoint.settles or self._payments is None:
+        if not endpoint.settles:
             raise NoAnswer
-        payment = await self._payments.get(command.tenant, command.payment_id)
-        if payment is None or payment.status != "processing":
+        view = await self._payments.get(command.tenant, command.payment_id)
+        if view is None or view.payment.status != "processing":
             raise NoAnswer
-        body = render.payment_intent(payment, livemode=caller.identity.livemode)
+        body = render.payment_intent(view.payment, livemode=caller.identity.livemode)
         return Answer(body=versions.response_backwards(caller.version, body))
 
     async def payment_intent(self, caller: Caller, identity: str) -> Answer:
         """A payment as it stands."""
         caller.identity.require("payment_intents:read")
-        if self._payments is None:
-            raise NotFound("endpoint on this installation")
-        payment = await self._payments.get(caller.identity.tenant, identity) if is_payment_id(identity) else None
-        if payment is None:
+        view = await self._payments.get(caller.identity.tenant, identity) if is_payment_id(identity) else None
+        if view is None:
             raise NotFound("payment_intent", param="intent")
-        body = render.payment_intent(payment, livemode=caller.identity.livemode)
+        body = render.payment_intent(view.payment, livemode=caller.identity.livemode)
         return Answer(body=versions.response_backwards(caller.version, body))
 
 

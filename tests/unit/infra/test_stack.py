@@ -116,7 +116,7 @@ def test_free_ports_are_distinct() -> None:
     """A test's stack gets ports that meet neither each other nor a default stack."""
     ports = Ports.free(workers=3)
     used = [ports.kafka, ports.controller, ports.warehouse, ports.simulator, ports.registry, ports.api, *ports.workers]
-    assert len(set(used)) == 8
+    assert len(set(used)) == 9
 
 
 def test_reaching_a_stack_that_does_not_run(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""One stack for the tests of this folder: broker, simulator, gateway, a worker and the API, each its own process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import stripe
+
+from infra.kafka import Broker, prepare_quick_starts
+from tests.integration._house import House
+
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class RunningApi:
+    """Where the API is, and how to get keys for it."""
+
+    house: House
+    url: str
+
+    def key(self, tenant: str, *options: str) -> str:
+        """A new key of the tenant, by the command that people use."""
+        done = self.house.clearline("keys", "create", tenant, *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def client(self, key: str, **options) -> stripe.StripeClient:
+        """Stripe's own client, told nothing but where we are."""
+        return stripe.StripeClient(key, base_addresses={"api": self.url}, **options)
+
+
+@pytest.fixture(scope="package")
+def api(tmp_path_factory):
+    """The running API."""
+    prepare_quick_starts()
+    directory = tmp_path_factory.mktemp("api")
+    broker = Broker(directory / "kafka", quick=True)
+    house = None
+    try:
+        broker.start()
+        house = House(broker.bootstrap, directory, CLEARLINE_PARTITIONS=str(PARTITIONS), CLEARLINE_TICK_MS="500")
+        house.configure()
+        started = [house.start(name) for name in ("simulator", "gateway", "worker-0", "api")]
+        for process in started:
+            process.ready()
+        yield RunningApi(house, f"http://127.0.0.1:{house.ports.api}")
+    finally:
+        if house is not None:
+            house.close()
+        broker.kill()
+
+
+@pytest.fixture(scope="package")
+def acme(api) -> stripe.StripeClient:
+    """A client with a secret key of the tenant acme."""
+    return api.client(api.key("acme"))
