@@ -128,7 +128,7 @@ announcer = Announcer(
     settings.kafka,
     client=settings.kafka_config,
     worker=settings.worker,
-    url=str(app.conf.canonical_url),
+    url=lambda: f"http://{app.conf.web_host}:{app.conf.web_port}",  # known once the command line is read
     now_ms=lambda: time.time_ns() // 1_000_000,
 )
 

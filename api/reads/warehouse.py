@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,11 +34,12 @@ class Warehouse:
     async def start(self) -> None:
         """Open the connections' pool."""
         place = self._place
+        credentials = base64.b64encode(f"{place.user}:{place.password}".encode()).decode()
         self._session = aiohttp.ClientSession(
             f"{'https' if place.secure else 'http'}://{place.host}:{place.port}",
             connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
             timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S),
-            auth=aiohttp.BasicAuth(place.user, place.password, encoding="utf-8"),
+            headers={"Authorization": f"Basic {credentials}"},
             trust_env=False,
         )
 

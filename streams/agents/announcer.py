@@ -25,7 +25,13 @@ class Announcer:
     """Appends a `WorkerAddress` at first and whenever the partitions change. Nothing depends on it being right: see 421."""
 
     def __init__(
-        self, bootstrap: str, *, client: Mapping[str, Any], worker: str, url: str, now_ms: Callable[[], int]
+        self,
+        bootstrap: str,
+        *,
+        client: Mapping[str, Any],
+        worker: str,
+        url: Callable[[], str],
+        now_ms: Callable[[], int],
     ) -> None:
         self._producer = Producer(
             producer_config(bootstrap, {**client, "message.timeout.ms": _DELIVERY_TIMEOUT_MS, "linger.ms": 0})
@@ -39,7 +45,7 @@ class Announcer:
         held = tuple(part.partition for part in status.partitions if part.phase in _HELD)
         if held == self._told:
             return False
-        address = WorkerAddress(worker=self._worker, url=self._url, partitions=held, observed_ms=self._now_ms())
+        address = WorkerAddress(worker=self._worker, url=self._url(), partitions=held, observed_ms=self._now_ms())
         try:
             self._producer.produce(
                 WORKERS.name, codec.encode(address), key=self._worker.encode(), on_delivery=self._delivered

@@ -1,0 +1,208 @@
+"""The reading half of the API without HTTP: what a caller sees of single objects and of lists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast
+
+from api.http import render as shown
+from api.http.errors import InvalidRequest, NotFound
+from api.http.parameters import Field, Integer, Object, Spec, Text, Texts, check
+from api.http.service import Caller
+from api.http.wire import Tree
+from api.reads import _rows, expand, render
+from api.reads.landed import Landed
+from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Lists, Page
+from api.reads.owners import Owners
+from api.reads.payments import Payments
+from api.reads.warehouse import Parameter, Warehouse
+from schemas.environment import Environment
+from schemas.ids import is_payment_id, payment_of_charge
+from schemas.views import PaymentView
+
+SECONDS_MAX = 10**11
+OBJECTS: Mapping[Kind, str] = {
+    "payment_intents": "payment_intent",
+    "charges": "charge",
+    "refunds": "refund",
+    "disputes": "dispute",
+    "balance_transactions": "balance_transaction",
+    "events": "event",
+}
+_PREFIXES: Mapping[str, Kind] = {
+    "pi": "payment_intents",
+    "ch": "charges",
+    "re": "refunds",
+    "dp": "disputes",
+    "txn": "balance_transactions",
+}
+_WITH_TRANSACTION = ("charges", "refunds")
+_BOUND = Integer(most=SECONDS_MAX)
+_PAGE: Mapping[str, Field] = {
+    "limit": Integer(least=1, most=LIMIT_MAX),
+    "starting_after": Text(),
+    "ending_before": Text(),
+    "expand": Texts(),
+    "created": Object(fields={"gt": _BOUND, "gte": _BOUND, "lt": _BOUND, "lte": _BOUND}),
+}
+
+
+def list_spec(kind: Kind, *, created_is_exact: bool) -> Spec:
+    """What a list takes; `created` is a range or one second."""
+    filters: dict[str, Field] = {name: Texts() if name == "types" else Text() for name in SOURCES[kind].filters}
+    created: dict[str, Field] = {"created": _BOUND} if created_is_exact else {}
+    return Spec(fields={**_PAGE, **created, **filters})
+
+
+class Reads:
+    """Everything that reading needs; one for each process."""
+
+    def __init__(self, environment: Environment, *, failed: Callable[[BaseException], None]) -> None:
+        self.owners = Owners(environment.kafka, dict(environment.kafka_config), failed=failed)
+        self.payments = Payments(self.owners, token=environment.internal_token)
+        self.warehouse = Warehouse(environment.warehouse)
+        self.lists = Lists(self.warehouse)
+        self.landed = Landed(self.warehouse)
+
+    async def start(self) -> None:
+        """Learn who holds what. Raises KafkaException."""
+        await self.owners.start()
+        await self.payments.start()
+        await self.warehouse.start()
+
+    async def close(self) -> None:
+        """End threads and connections."""
+        await self.payments.close()
+        await self.warehouse.close()
+        await self.owners.close()
+
+    async def retrieve(self, kind: Kind, caller: Caller, object_id: str, tree: dict[str, Tree]) -> dict[str, Any]:
+        """One object. Raises `ApiError`."""
+        caller.identity.require(f"{kind}:read")
+        given = check(Spec(fields={"expand": Texts()}), tree)
+        paths = expand.check(given.get("expand") or [], of=OBJECTS[kind], in_list=False)
+        body = await self._object(kind, caller, object_id)
+        if body is None:
+            raise NotFound(OBJECTS[kind], param="intent" if kind == "payment_intents" else "id")
+        await self._expand([body], paths, caller)
+        return body
+
+    async def page(self, kind: Kind, caller: Caller, url: str, tree: dict[str, Tree]) -> dict[str, Any]:
+        """A page. Raises `ApiError`."""
+        caller.identity.require(f"{kind}:read")
+        exact = isinstance(tree.get("created"), str | int)
+        given = check(list_spec(kind, created_is_exact=exact), tree)
+        paths = expand.check(given.get("expand") or [], of=OBJECTS[kind], in_list=True)
+        page = _page(given)
+        filters: dict[str, Parameter] = {name: given[name] for name in SOURCES[kind].filters if given.get(name)}
+        tenant = caller.identity.tenant
+        await self.landed.wait(tenant)
+        found = await self.lists.page(kind, tenant, page, filters)
+        data = [
+            self._of_row(kind, caller, row, created_ms=place.at)
+            for place, row in zip(found.places, found.rows, strict=True)
+        ]
+        await self._with_transactions(kind, tenant, data)
+        await self._expand(data, paths, caller)
+        return render.listed(url, data, has_more=found.has_more)
+
+    async def balance(self, caller: Caller, tree: dict[str, Tree]) -> dict[str, Any]:
+        """What the tenant earned. Raises `ApiError`."""
+        caller.identity.require("balance:read")
+        check(Spec(), tree)
+        await self.landed.wait(caller.identity.tenant)
+        return render.balance(await self.lists.balance(caller.identity.tenant), livemode=caller.identity.livemode)
+
+    async def _object(self, kind: Kind, caller: Caller, object_id: str) -> dict[str, Any] | None:
+        tenant = caller.identity.tenant
+        if kind == "payment_intents":
+            view = await self.payments.get(tenant, object_id) if is_payment_id(object_id) else None
+            return None if view is None else shown.payment_intent(view.payment, livemode=caller.identity.livemode)
+        if kind == "charges":
+            payment_id = payment_of_charge(object_id)
+            view = await self.payments.get(tenant, payment_id) if payment_id else None
+            body = None if view is None else _within(view, kind, object_id, livemode=caller.identity.livemode)
+            if body is not None:
+                await self._with_transactions(kind, tenant, [body])
+            return body
+        await self.landed.wait(tenant)
+        found = await self.lists.one(kind, tenant, object_id)
+        if found is None:
+            return None
+        place, row = found
+        if kind in ("balance_transactions", "events"):
+            return self._of_row(kind, caller, row, created_ms=place.at)
+        # Where it is, the warehouse knows; how it stands, its owner does.
+        view = await self.payments.get(tenant, place.payment_id)
+        body = None if view is None else _within(view, kind, object_id, livemode=caller.identity.livemode)
+        if body is not None:
+            body["created"] = place.at // 1000
+            await self._with_transactions(kind, tenant, [body])
+        return body
+
+    def _of_row(self, kind: Kind, caller: Caller, row: dict[str, Any], *, created_ms: int) -> dict[str, Any]:
+        livemode = caller.identity.livemode
+        if kind == "payment_intents":
+            return render.of_payment_row(row, livemode=livemode)
+        if kind == "charges":
+            return shown.charge(_rows.charge(row), _rows.payment(row), livemode=livemode)
+        if kind == "balance_transactions":
+            one = _rows.balance_transaction(row)
+            return render.balance_transaction(one, created_ms=created_ms, now_ms=time.time_ns() // 1_000_000)
+        if kind == "events":
+            return render.event(row, livemode=livemode, api_version=caller.version)
+        if kind == "refunds":
+            body = shown.refund(_rows.refund(row), payment_id=row["payment_id"])
+        else:
+            body = shown.dispute(_rows.dispute(row), payment_id=row["payment_id"], livemode=livemode)
+        body["created"] = created_ms // 1000
+        return body
+
+    async def _with_transactions(self, kind: Kind, tenant: str, data: list[dict[str, Any]]) -> None:
+        if kind in _WITH_TRANSACTION:
+            known = await self.lists.transactions(tenant, [body["id"] for body in data])
+            for body in data:
+                body["balance_transaction"] = known.get(body["id"])
+
+    async def _expand(self, data: list[dict[str, Any]], paths: list[tuple[str, ...]], caller: Caller) -> None:
+        known: dict[str, dict[str, Any] | None] = {}
+
+        async def fetch(_field: str, object_id: str) -> dict[str, Any] | None:
+            kind = _PREFIXES.get(object_id.partition("_")[0])
+            if kind is None:
+                return None
+            caller.identity.require(f"{kind}:read")
+            if object_id not in known:
+                known[object_id] = await self._object(kind, caller, object_id)
+            found = known[object_id]
+            return None if found is None else dict(found)  # each place is expanded on its own
+
+        for body in data:
+            for steps in paths:
+                await expand.expand(body, steps, fetch)
+
+
+def _page(given: Mapping[str, Any]) -> Page:
+    after, before = given.get("starting_after") or "", given.get("ending_before") or ""
+    if after and before:
+        raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
+    created = given.get("created") or {}
+    bounds = {"gte": created, "lte": created} if isinstance(created, int) else created
+    return Page(
+        limit=given.get("limit") or LIMIT_DEFAULT, starting_after=after, ending_before=before, created=Created(**bounds)
+    )
+
+
+def _within(
+    view: PaymentView, kind: Literal["charges", "refunds", "disputes"] | Kind, object_id: str, *, livemode: bool
+) -> dict[str, Any] | None:
+    """The charge, refund or dispute of this id in a payment."""
+    one = next((one for one in cast("tuple[Any, ...]", getattr(view, kind)) if one.id == object_id), None)
+    if one is None:
+        return None
+    if kind == "charges":
+        return shown.charge(one, view.payment, livemode=livemode)
+    if kind == "refunds":
+        return shown.refund(one, payment_id=view.payment.id)
+    return shown.dispute(one, payment_id=view.payment.id, livemode=livemode)
