@@ -17,6 +17,7 @@ from tests.chaos.field import DEADLINE_S, Field, Stuck
 from tests.chaos.live import check_live
 from tests.chaos.load import IN_FLIGHT_MAX, RATE_PER_S, Load
 from tests.chaos.log import KafkaLog
+from tests.chaos.replayed import replayed
 from tests.chaos.verify import EVENTS, verify
 
 # Between two faults: mostly a little work, sometimes none, so that a fault meets what the one before it left behind.
@@ -119,6 +120,7 @@ def chaos(
         log = KafkaLog(there.read.kafka)
         report.checks = verify(log, load.sent)
         report.checks.append(check_live(log, EVENTS, load.live.operations))
+        report.checks.append(replayed(there.read.kafka, scratch=directory))
         if not report.stuck:
             report.checks += _warehouse(there, load)
         report.verified_seconds = time.monotonic() - verified
