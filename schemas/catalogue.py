@@ -16,6 +16,12 @@ KEPT_FOR_EVER_MS = -1
 _DAY_MS = 86_400_000
 REPLIES_KEPT_MS = _DAY_MS
 INTENTS_KEPT_MS = 30 * _DAY_MS
+
+ERASED_KEYS_LAG_MS = _DAY_MS // 2
+"""Customers' keys: what was overwritten is compacted away so much later at most, once the segment it lies in is closed."""
+
+ERASED_KEYS_SEGMENT_MS = _DAY_MS // 24
+"""Customers' keys: a record that comes so long after a segment's first closes it, so that an old key is not kept in an open one."""
 DELIVERIES_KEPT_MS = 7 * _DAY_MS
 ATTEMPTS_KEPT_MS = 30 * _DAY_MS
 
@@ -52,6 +58,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     retention_ms: int = KEPT_FOR_EVER_MS
     partitions: int | None = None
     record_bytes_max: int = RECORD_BYTES_MAX
+    erases: bool = False
+    """Whether what was overwritten must be gone within a day, not only superseded."""
     written_by: str
     read_by: str
 
@@ -64,6 +72,9 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             "max.message.bytes": str(max(self.record_bytes_max, BATCH_BYTES_MAX)),
         }
         if self.cleanup == "compact":
+            if self.erases:
+                shared["max.compaction.lag.ms"] = str(ERASED_KEYS_LAG_MS)
+                shared["segment.ms"] = str(ERASED_KEYS_SEGMENT_MS)
             return {**shared, "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(64 * 1024 * 1024)}
         return {**shared, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
 
@@ -182,6 +193,7 @@ CUSTOMERS_KEYS = Topic(
     records=(records.CustomerKey,),
     cleanup="compact",
     partitions=1,
+    erases=True,
     written_by="intake, API, operators",
     read_by="intake, API, operators",
 )
