@@ -19,8 +19,8 @@ from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.commands import DEADLINE_S, Commands
 from api.http.service import Service
-from api.reads.owners import Owners
-from api.reads.payments import Payments
+from api.reads.routes import handlers
+from api.reads.service import Reads
 from schemas import deadman, environment
 
 DEFAULT_PORT = 8780
@@ -78,17 +78,21 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     extra = dict(settings.kafka_config)
     tables = Tables(settings.kafka, extra, failed=failed)
     commands = Commands(settings.kafka, extra, failed=failed)
-    owners = Owners(settings.kafka, extra, failed=failed)
-    payments = Payments(owners, token=settings.internal_token)
+    reads = Reads(settings, failed=failed)
     try:
         await tables.start()
         await commands.start()
-        await owners.start()
-        await payments.start()
+        await reads.start()
         log.info("%d keys; replies on partition %d; deadline %.0f s", len(tables.keys), commands.partition, DEADLINE_S)
-        service = Service(keys=tables.keys, tenants=tables.tenants, commands=commands, payments=payments)
+        service = Service(
+            keys=tables.keys,
+            tenants=tables.tenants,
+            commands=commands,
+            payments=reads.payments,
+            replied=reads.landed.note,
+        )
         config = uvicorn.Config(
-            application(service, ready=lambda: "Kafka is lost" if failures else ""),
+            application(service, ready=lambda: "Kafka is lost" if failures else "", routes=handlers(service, reads)),
             log_config=None,
             access_log=False,
             log_level="warning",
@@ -103,8 +107,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             await server.serve(sockets=[listener])
     finally:
         await commands.close()
-        await payments.close()
-        await owners.close()
+        await reads.close()
         await asyncio.to_thread(tables.close)
     if failures:
         log.critical(

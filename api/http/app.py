@@ -13,7 +13,6 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import HTTPException
 
 from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode
-from api.http.parameters import Spec, check
 from api.http.resources import ENDPOINTS, Endpoint
 from api.http.service import Answer, Caller, Service
 from api.http.wire import BODY_BYTES_MAX, Tree, read_body, read_form
@@ -28,7 +27,6 @@ _Request: TypeAlias = Request[Any, Any, Any]
 _Work: TypeAlias = Callable[[Caller, dict[str, Tree]], Awaitable[Answer]]
 
 _encode = msgspec.json.Encoder().encode
-_NOTHING = Spec()
 
 
 async def _answered(service: Service, request: _Request, work: _Work, *, path: str) -> Response[bytes]:
@@ -118,19 +116,6 @@ def _writing(service: Service, endpoint: Endpoint) -> Any:
     return post(endpoint.path)(handle)
 
 
-def _reading(service: Service) -> Any:
-    path = "/v1/payment_intents/{id:str}"
-
-    async def handle(request: _Request) -> Response[bytes]:
-        async def work(caller: Caller, tree: dict[str, Tree]) -> Answer:
-            check(_NOTHING, tree)
-            return await service.payment_intent(caller, request.path_params["id"])
-
-        return await _answered(service, request, work, path=path)
-
-    return get(path)(handle)
-
-
 def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
     """What no route takes: no such path, no such method, a body beyond the limit."""
     request_id = f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
@@ -157,7 +142,7 @@ def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
 
 
 def application(service: Service, *, ready: Callable[[], str], routes: tuple[Any, ...] = ()) -> Litestar:
-    """The ASGI application. `ready` says why it is not, or nothing; `routes` are further ones."""
+    """The ASGI application. `ready` says why it is not, or nothing; `routes` read: without, only payments by id are."""
 
     @get("/health")
     async def health() -> Response[bytes]:
@@ -176,8 +161,7 @@ def application(service: Service, *, ready: Callable[[], str], routes: tuple[Any
             health,
             readiness,
             *(_writing(service, endpoint) for endpoint in ENDPOINTS),
-            _reading(service),
-            *routes,
+            *(routes or (_reading(service),)),
         ],
         exception_handlers={HTTPException: _elsewhere},
         request_max_body_size=BODY_BYTES_MAX + _RESPONSE_BYTES_SLACK,

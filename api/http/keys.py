@@ -28,6 +28,9 @@ SCOPES = (
     "refunds:write",
     "disputes:read",
     "disputes:write",
+    "balance:read",
+    "balance_transactions:read",
+    "events:read",
 )
 """What a restricted key can be given; write holds read."""
 

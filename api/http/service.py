@@ -6,20 +6,19 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from api.http import render, versions
-from api.http.errors import Forbidden, InvalidRequest, NoAnswer, NotFound, Refused
+from api.http.errors import Forbidden, InvalidRequest, NoAnswer, Refused
 from api.http.keys import Identity, KeyTable
 from api.http.parameters import check
 from api.http.payments import Payments
 from api.http.resources import Endpoint
 from api.http.wire import Tree
-from schemas.ids import is_payment_id
 from schemas.records import Attribution, PaymentCommand, Reply, Tenant
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
@@ -62,8 +61,17 @@ def now_ms() -> int:
 class Service:
     """The API without HTTP: what the routes call."""
 
-    def __init__(self, *, keys: KeyTable, tenants: Mapping[str, Tenant], commands: Asks, payments: Payments) -> None:
+    def __init__(
+        self,
+        *,
+        keys: KeyTable,
+        tenants: Mapping[str, Tenant],
+        commands: Asks,
+        payments: Payments,
+        replied: Callable[[Reply], None] = lambda _reply: None,
+    ) -> None:
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
+        self._replied = replied
 
     def identify(self, headers: Mapping[str, str], request_id: str) -> Caller:
         """Who asks, from the headers. Raises `Unauthenticated`, `Forbidden`, `InvalidRequest`, `VersionUnknown`."""
@@ -107,8 +115,10 @@ class Service:
         )
         try:
             reply = await self._commands.ask(command)
+            self._replied(reply)
         except NoAnswer:
             return await self._still_processing(endpoint, caller, command)
+        self._heard(reply)
         body = self._rendered(endpoint, caller, reply)
         return Answer(body=versions.response_backwards(caller.version, body), replayed=reply.replayed)
 
@@ -136,15 +146,6 @@ class Service:
         view = await self._payments.get(command.tenant, command.payment_id)
         if view is None or view.payment.status != "processing":
             raise NoAnswer
-        body = render.payment_intent(view.payment, livemode=caller.identity.livemode)
-        return Answer(body=versions.response_backwards(caller.version, body))
-
-    async def payment_intent(self, caller: Caller, identity: str) -> Answer:
-        """A payment as it stands."""
-        caller.identity.require("payment_intents:read")
-        view = await self._payments.get(caller.identity.tenant, identity) if is_payment_id(identity) else None
-        if view is None:
-            raise NotFound("payment_intent", param="intent")
         body = render.payment_intent(view.payment, livemode=caller.identity.livemode)
         return Answer(body=versions.response_backwards(caller.version, body))
 
