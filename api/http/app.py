@@ -161,7 +161,7 @@ def application(service: Service, *, ready: Callable[[], str], routes: tuple[Any
             health,
             readiness,
             *(_writing(service, endpoint) for endpoint in ENDPOINTS),
-            *(routes or (_reading(service),)),
+            *routes,
         ],
         exception_handlers={HTTPException: _elsewhere},
         request_max_body_size=BODY_BYTES_MAX + _RESPONSE_BYTES_SLACK,

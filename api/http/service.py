@@ -68,10 +68,11 @@ class Service:
         tenants: Mapping[str, Tenant],
         commands: Asks,
         payments: Payments,
-        replied: Callable[[Reply], None] = lambda _reply: None,
+        replied: Callable[[Reply], None],
     ) -> None:
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
         self._replied = replied
+        """Told every reply, so that a list can wait until it shows what its caller wrote."""
 
     def identify(self, headers: Mapping[str, str], request_id: str) -> Caller:
         """Who asks, from the headers. Raises `Unauthenticated`, `Forbidden`, `InvalidRequest`, `VersionUnknown`."""
@@ -118,7 +119,6 @@ class Service:
             self._replied(reply)
         except NoAnswer:
             return await self._still_processing(endpoint, caller, command)
-        self._heard(reply)
         body = self._rendered(endpoint, caller, reply)
         return Answer(body=versions.response_backwards(caller.version, body), replayed=reply.replayed)
 
