@@ -1,7 +1,8 @@
-"""Realistic payment intents from a seed: `python -m infra.demo.intents --count 10000 --seed 7 > intents.jsonl`.
+"""Realistic payment intents from a seed: `python -m infra.demo.intents --count 10000 --seed 7 --events > intents.jsonl`.
 
 The same seed gives the same bytes. Amounts have a long tail; currencies have 0, 2 and 3 decimals; payments are captured
-at once or later, wholly or in part, refunded, canceled, declined, and run into every trouble that a provider can make.
+at once or later, wholly or in part, refunded, canceled, declined, and run into every trouble that a provider can make. With
+`--events` some customers are challenged (3-D Secure) and some go to their bank afterwards (disputes).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeVar
 
 import msgspec
@@ -106,8 +107,33 @@ def _steps(rng: random.Random, amount_minor: int, *, manual: bool) -> tuple[Step
     return tuple(steps)
 
 
-def generate(count: int, *, seed: int, prefix: str = "order") -> Iterator[Planned]:
-    """Yields `count` planned intents; their keys are `prefix-seed-number`."""
+_EVERY = 250
+_CHALLENGED = 17
+_DISPUTED = {117: "pm_card_createDispute", 217: "pm_test_createDisputePartial"}
+DISPUTE_METHODS = frozenset(_DISPUTED.values())
+
+
+def disputes(plans: Iterable[Planned]) -> int:
+    """How many disputes these intents lead to: one each, because they are captured and not given back."""
+    return sum(planned.payment_method in DISPUTE_METHODS for planned in plans)
+
+
+def generate(count: int, *, seed: int, prefix: str = "order", events: bool = False) -> Iterator[Planned]:
+    """Yields `count` planned intents; their keys are `prefix-seed-number`.
+
+    `events`: one of 250 has to be completed by its customer (`requires_action`), and two are disputed after their capture.
+    """
+    for number, planned in enumerate(_generate(count, seed=seed, prefix=prefix)):
+        place = number % _EVERY
+        if events and place == _CHALLENGED:
+            yield msgspec.structs.replace(planned, payment_method="pm_card_authenticationRequired")
+        elif events and place in _DISPUTED:
+            yield msgspec.structs.replace(planned, payment_method=_DISPUTED[place], capture_method="automatic", then=())
+        else:
+            yield planned
+
+
+def _generate(count: int, *, seed: int, prefix: str) -> Iterator[Planned]:
     rng = random.Random(seed)
     for number in range(count):
         tenant = _pick(rng, _TENANTS)
@@ -135,9 +161,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--prefix", default="order")
+    parser.add_argument("--events", action="store_true", help="challenges and disputes too")
     options = parser.parse_args(arguments)
     encoder = msgspec.json.Encoder()
-    for planned in generate(options.count, seed=options.seed, prefix=options.prefix):
+    for planned in generate(options.count, seed=options.seed, prefix=options.prefix, events=options.events):
         sys.stdout.buffer.write(encoder.encode(planned) + b"\n")
     return 0
 

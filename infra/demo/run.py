@@ -25,7 +25,7 @@ from connectors.clickhouse.errors import WarehouseError
 from infra.cli._progress import Progress as StackProgress
 from infra.demo import bad, show
 from infra.demo.checks import Check, Checker
-from infra.demo.intents import Planned
+from infra.demo.intents import Planned, disputes
 from infra.demo.upstream import Tally, Upstream
 from infra.stack import SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
 from infra.supervisor import DataDirectory, Phase, Stack
@@ -76,10 +76,11 @@ def send(
     *,
     total: int | None = None,
     look: Callable[[], None] = lambda: None,
+    providers: str = "",
 ) -> Tally:
     """Sends plans to the Kafka that the environment names, and follows them, with a bar that shows how far they are.
 
-    `look` is called every few seconds; what it raises ends the run.
+    `look` is called every few seconds; what it raises ends the run. `providers`: see `Upstream`.
     """
     read = environment.read(environ)
     columns = (
@@ -90,7 +91,10 @@ def send(
         TimeElapsedColumn(),
         TextColumn("{task.fields[states]}", style="dim"),
     )
-    with Upstream(read.kafka, client=dict(read.kafka_config)) as upstream, Progress(*columns, console=out) as bar:
+    with (
+        Upstream(read.kafka, client=dict(read.kafka_config), providers=providers) as upstream,
+        Progress(*columns, console=out) as bar,
+    ):
         task = bar.add_task("sending", total=total, states="")
         last_said = time.monotonic()
 
@@ -182,9 +186,11 @@ def _go(
     out.rule(f"2. Payments: {intents.name}")
     started = time.monotonic()
     plans = list(read_plans(intents))
-    tally = send(iter(plans), environ, out, total=len(plans), look=look)
+    tally = send(iter(plans), environ, out, total=len(plans), look=look, providers=simulator)
     took_s = time.monotonic() - started
     out.print(f"{tally.finished:,} of {tally.planned:,} payments finished in {took_s:.0f} s")
+    disputed = disputes(plans)
+    out.print(f"{tally.challenges} customers were challenged and passed; {disputed} will dispute what they paid")
     if tally.open:
         message = f"{tally.open} payments did not come to an end"
         raise DemoError(message, remedy="read the logs: clearline logs worker-0 gateway --data DIR")
@@ -196,8 +202,9 @@ def _go(
     warehouse = connect(read.warehouse, wait_s=30)
     try:
         expected = len(plans) + others
-        wait_quiet(read, warehouse, expected=expected, rejected=len(bad_records), out=out)
+        wait_quiet(read, warehouse, expected=expected, rejected=len(bad_records), disputed=disputed, out=out)
         show.settlement(warehouse, out)
+        show.disputes(warehouse, out)
         show.audit(warehouse, out)
         out.rule("4. Do the figures add up?")
         checker = Checker(warehouse, bootstrap=read.kafka, simulator=simulator)
@@ -221,26 +228,29 @@ def _send_from_another_process(read: environment.Environment, out: Console) -> i
     return sent
 
 
-def wait_quiet(read: environment.Environment, warehouse: Client, *, expected: int, rejected: int, out: Console) -> None:
-    """Waits until every payment is there and decided, every window closed, every record landed."""
+def wait_quiet(
+    read: environment.Environment, warehouse: Client, *, expected: int, rejected: int, disputed: int, out: Console
+) -> None:
+    """Waits until every payment is there and decided, every dispute told of, every window closed, every record landed."""
     sql = (
         "SELECT (SELECT count() FROM payments), (SELECT countIf(status = 'processing' OR outcome_unknown) FROM payments),"
-        " (SELECT countIf(status != 'closed') FROM settlement_windows), (SELECT count() FROM rejections)"
+        " (SELECT countIf(status != 'closed') FROM settlement_windows), (SELECT count() FROM rejections), (SELECT countIf(withdrawn_minor > 0) FROM disputes)"
     )
     deadline = time.monotonic() + _QUIET_DEADLINE_S
     with out.status("waiting for the last settlement windows to close and to land"):
         while time.monotonic() < deadline:
             try:
-                payments, undecided, open_windows, refused = warehouse.rows(sql)[0]
+                payments, undecided, open_windows, refused, told = warehouse.rows(sql)[0]
             except WarehouseError:  # it may be starting anew
                 time.sleep(1)
                 continue
             decided = payments >= expected and refused >= rejected and undecided == open_windows == 0
+            decided = decided and told >= disputed
             if decided and not verify.unlanded(read.kafka, warehouse):
                 return
             time.sleep(0.5)
     message = (
         f"after {_QUIET_DEADLINE_S:.0f} s: {payments:,} of {expected:,} payments landed, {undecided} undecided, "
-        f"{open_windows} windows open, {refused} of {rejected} rejections"
+        f"{open_windows} windows open, {refused} of {rejected} rejections, {told} of {disputed} disputes"
     )
     raise DemoError(message, remedy="read the logs: clearline logs --data DIR")

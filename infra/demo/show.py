@@ -15,6 +15,10 @@ SELECT tenant, provider, currency, count(), sum(movements), sum(captured_minor),
     sum(net_minor), sum(late_movements)
 FROM settlement_windows GROUP BY tenant, provider, currency ORDER BY tenant, currency, provider
 """
+_DISPUTES = """
+SELECT provider, status, currency, count(), sum(withdrawn_minor), sum(fee_minor) FROM disputes
+GROUP BY provider, status, currency ORDER BY provider, status, currency
+"""
 # A payment whose answer was lost after charging, and that was refunded later, tells the most.
 _TELLING = """
 SELECT tenant, payment_id FROM payment_events GROUP BY tenant, payment_id
@@ -38,6 +42,19 @@ def settlement(warehouse: Client, out: Console) -> None:
     for tenant, provider, currency, windows, movements, *sums, late in warehouse.rows(_SETTLEMENT):
         money = (format_minor(int(amount), currency) for amount in sums)
         table.add_row(tenant, provider, str(windows), str(movements), *money, str(late))
+    out.print(table)
+
+
+def disputes(warehouse: Client, out: Console) -> None:
+    """Prints what customers' banks have taken back, by provider and currency."""
+    table = Table(title="Disputes, from ClickHouse", title_justify="left")
+    for column in ("provider", "status"):
+        table.add_column(column)
+    for column in ("disputes", "taken back", "fees"):
+        table.add_column(column, justify="right")
+    for provider, status, currency, count, withdrawn, fees in warehouse.rows(_DISPUTES):
+        money = (format_minor(int(amount), currency) for amount in (withdrawn, fees))
+        table.add_row(provider, status, str(count), *money)
     out.print(table)
 
 

@@ -7,6 +7,7 @@ the commands' idempotency keys are the same, and what happened before is read fr
 from __future__ import annotations
 
 import time
+import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +31,10 @@ _STALL_S = 120.0
 _UPSTREAM = "demo-shop"
 REPEATS_MAX = 20
 """How often a step that certainly was not carried out is asked for again, under a key of its own."""
+_PASSES = b'{"outcome": "succeeded"}'
+_CHALLENGES_AT_ONCE = 20
+_CHALLENGE_TIMEOUT_S = 5.0
+_CHALLENGE_AGAIN_S = 1.0
 _NOT_CARRIED_OUT = frozenset({"charge.capture_failed", "charge.void_failed"})
 
 
@@ -48,6 +53,7 @@ class _Payment:
     refunds: dict[str, str] = field(default_factory=dict)
     attempted: bool = False
     unknown: bool = False
+    challenged: bool = False
 
     @property
     def next_step(self) -> Step | None:
@@ -73,6 +79,8 @@ class Tally:
     sent: int
     finished: int
     by_status: dict[str, int]
+    challenges: int = 0
+    """Customers that had to act, and did."""
 
     @property
     def open(self) -> int:
@@ -83,12 +91,16 @@ class Tally:
 class Upstream:
     """Sends plans and follows them. Not thread-safe; use it as a context manager."""
 
-    def __init__(self, bootstrap: str, *, client: dict[str, Any] | None = None) -> None:
+    def __init__(self, bootstrap: str, *, client: dict[str, Any] | None = None, providers: str = "") -> None:
+        """`providers`: base URL of the simulated providers, where challenged customers act; empty: nobody acts for them."""
+        self._providers = providers
         self._producer = Producer(producer_config(bootstrap, {"linger.ms": 5, **(client or {})}))
         self._consumer = Consumer(consumer_config(bootstrap, f"{_UPSTREAM}-unused", client))
         self._payments: dict[str, _Payment] = {}
         self._finished = 0
         self._sent = 0
+        self._challenges: dict[str, float] = {}
+        self._challenged = 0
         self._delivery_error: KafkaError | None = None
 
     def __enter__(self) -> Self:
@@ -120,7 +132,7 @@ class Upstream:
         while waiting or self._finished < len(self._payments):
             while waiting and self._sent - self._finished < in_flight_max:
                 self._send_intent(waiting.pop())
-            if self._absorb():
+            if self._absorb() + self._complete_challenges():
                 moved_at = time.monotonic()
             elif time.monotonic() - moved_at > stall_s:
                 break
@@ -133,7 +145,7 @@ class Upstream:
         by_status: dict[str, int] = {}
         for payment in self._payments.values():
             by_status[payment.status] = by_status.get(payment.status, 0) + 1
-        return Tally(len(self._payments), self._sent, self._finished, by_status)
+        return Tally(len(self._payments), self._sent, self._finished, by_status, self._challenged)
 
     def _load(self, plans: Iterable[Planned]) -> list[Planned]:
         waiting: list[Planned] = []
@@ -191,6 +203,10 @@ class Upstream:
         payment.attempted = payment.attempted or event.charge is not None
         if event.refund is not None:
             payment.refunds[event.refund.id] = event.refund.status
+        if event.to_status == "requires_action" and not payment.challenged and event.payment is not None:
+            payment.challenged = True
+            if self._providers:
+                self._challenges[f"{self._providers}{event.payment.action_url}"] = 0.0
         step = payment.next_step
         if step is not None and self._allowed(step, payment):
             payment.steps_asked += 1
@@ -200,6 +216,25 @@ class Upstream:
             payment.repeats += 1
             self._ask(event.payment_id, payment, payment.planned.then[payment.steps_asked - 1])
         self._finished += payment.finished - was_finished
+
+    def _complete_challenges(self) -> int:
+        """What the customers do: follow the address and pass. Who finds nobody there comes again; returns how many passed."""
+        now = time.monotonic()
+        passed = 0
+        for url in [url for url, not_before in self._challenges.items() if not_before <= now][:_CHALLENGES_AT_ONCE]:
+            asked = urllib.request.Request(  # noqa: S310 - the provider's own address, from its answer
+                url, data=_PASSES, headers={"Content-Type": "application/json"}
+            )
+            try:
+                with urllib.request.urlopen(asked, timeout=_CHALLENGE_TIMEOUT_S):  # noqa: S310
+                    pass
+            except OSError:
+                self._challenges[url] = now + _CHALLENGE_AGAIN_S
+            else:
+                del self._challenges[url]
+                passed += 1
+        self._challenged += passed
+        return passed
 
     @staticmethod
     def _allowed(step: Step, payment: _Payment) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from connectors.providers.simulator._behaviour import VERDICTS, DisputeCourse
 from infra.demo import bad
-from infra.demo.intents import Planned, generate
+from infra.demo.intents import DISPUTE_METHODS, Planned, disputes, generate
 from infra.demo.run import INTENTS_FILE, DemoError, read_plans
 from infra.demo.upstream import _Payment
 from schemas import codec
@@ -26,7 +27,7 @@ _ROOT = Path(__file__).parents[3]
 def test_the_committed_file_is_what_its_seed_gives():
     """The 10,000 intents that come with the project are the generator's, byte for byte."""
     encoder = msgspec.json.Encoder()
-    made = b"".join(encoder.encode(planned) + b"\n" for planned in generate(10_000, seed=7))
+    made = b"".join(encoder.encode(planned) + b"\n" for planned in generate(10_000, seed=7, events=True))
     assert gzip.decompress(INTENTS_FILE.read_bytes()) == made
 
 
@@ -43,6 +44,17 @@ def test_intents_are_realistic():
     assert kinds == {"capture", "refund", "cancel"}
     methods = {planned.payment_method for planned in plans}
     assert {"pm_card_chargeDeclined", "pm_test_timeout", "pm_test_dropAfterCharge", "pm_test_refusedByFirst"} <= methods
+    assert sum(planned.payment_method == "pm_card_authenticationRequired" for planned in plans) == 40
+    assert disputes(plans) == 80
+
+
+def test_disputes_are_as_many_as_the_providers_will_tell_of():
+    """Whatever is to be disputed is captured at once and neither canceled nor refunded, by methods that the simulator disputes."""
+    for planned in generate(1_000, seed=3, events=True):
+        course = VERDICTS[planned.payment_method].dispute
+        assert (planned.payment_method in DISPUTE_METHODS) == (course is not DisputeCourse.NONE)
+        if course is not DisputeCourse.NONE:
+            assert (planned.capture_method, planned.then) == ("automatic", ())
 
 
 def test_every_planned_intent_passes_intake():
