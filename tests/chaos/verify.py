@@ -15,6 +15,7 @@ from schemas import catalogue
 from schemas.partitioner import partition_of
 from schemas.records import (
     ClockTick,
+    CustomerKey,
     Movement,
     PaymentCommand,
     ProviderRequest,
@@ -28,6 +29,7 @@ from tests.chaos.books import Books
 from tests.chaos.checks import Check, Sent, any_of, decoded, fingerprint, short
 from tests.chaos.compare import Pair, Scattered, compare_counts
 from tests.chaos.fold import Fold
+from tests.chaos.keys import RecordedKeys
 from tests.chaos.log import Log
 
 APPLICATION = "clearline"
@@ -36,6 +38,7 @@ INTENTS, INPUTS, EVENTS = catalogue.PAYMENT_INTENTS.name, catalogue.PAYMENTS_INP
 REQUESTS, REPLIES = catalogue.PROVIDER_REQUESTS.name, catalogue.PAYMENTS_REPLIES.name
 SETTLEMENTS, SETTLED = catalogue.SETTLEMENT_INPUTS.name, catalogue.SETTLEMENT_EVENTS.name
 REJECTED, TENANTS = catalogue.RECORDS_REJECTED.name, catalogue.TENANTS.name
+KEYS = catalogue.CUSTOMERS_KEYS.name
 CHANGELOGS = {
     "intake": catalogue.INTAKE_CHANGELOG.name,
     "lifecycle": catalogue.LIFECYCLE_CHANGELOG.name,
@@ -95,9 +98,10 @@ class _Verifier:
         sent = self._check("intents on the topic are those that were sent")
         left = self._check("intake has read everything")
         tenants = _Tenants(self._log)
-        handler = intake.Intake(tenants=tenants, clock=_NoClock())  # type: ignore[arg-type]
+        handler = intake.Intake(tenants=tenants, clock=_NoClock(), keys=RecordedKeys(self._log))  # type: ignore[arg-type]
         fold = Fold(handler, intake.reject)  # type: ignore[arg-type]
         found: Counter[bytes] = Counter()
+        keys: Counter[bytes] = Counter()
         ends = self._log.committed(f"{APPLICATION}-intake", INTENTS)
         for partition in self._log.partitions(INTENTS):
             for record in self._log.records(INTENTS, partition):
@@ -108,11 +112,23 @@ class _Verifier:
                 left.count += 1
                 check.count += 1
                 for output in fold.take(record):
-                    counter = self._rejections if output.topic == REJECTED else self._commands
+                    counter = {REJECTED: self._rejections, KEYS: keys}.get(output.topic, self._commands)
                     counter[fingerprint(output.key, output.value)] += 1
         if self._sent is not None:
             compare_counts(sent, self._sent.intents, found, "intent")
         self._intake_check = check
+        self._keys(keys)
+
+    def _keys(self, made: Counter[bytes]) -> None:
+        """Every active key on the topic was made by one intent that came without one."""
+        check = self._check("customers' keys are those that intents made")
+        found: Counter[bytes] = Counter()
+        for partition in self._log.partitions(KEYS):
+            for record in self._log.records(KEYS, partition):
+                message = any_of(record)
+                if isinstance(message, CustomerKey) and message.status == "active":
+                    found[fingerprint(record.key, record.value)] += 1
+        compare_counts(check, made, found, "key")
 
     def _inputs(self) -> None:
         """Every command on the input log is intake's or the load's; every request has one definite result."""

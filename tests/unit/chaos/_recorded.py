@@ -17,7 +17,9 @@ from schemas.records import (
     RoutingUpdate,
     Tenant,
 )
+from schemas.sealing import KEY_BYTES, MasterKeys
 from streams.agents import intake, lifecycle, settlement
+from streams.agents.keyring import KeyTable, MadeKeys
 from streams.runtime import POSITIONS_KEY, Output, Record
 from tests.chaos import verify
 from tests.chaos.checks import Sent, fingerprint
@@ -97,11 +99,14 @@ class Recording:
             capture_method="manual" if number % 3 == 0 else "automatic",
             upstream="shop",
             request_id=f"req_{number}",
+            customer="jenny" if number % 4 == 3 else "",
+            personal={"billing_name": f"Jenny {number}"} if number % 4 == 3 else {},
         )
         self._send(verify.INTENTS, f"acme/order-{number}".encode(), codec.encode(intent), self.sent.intents)
 
     def _intake(self) -> None:
-        handler = intake.Intake(tenants=verify._Tenants(self.log), clock=verify._NoClock())
+        keys = MadeKeys(KeyTable(), MasterKeys([b"m" * KEY_BYTES]))
+        handler = intake.Intake(tenants=verify._Tenants(self.log), clock=verify._NoClock(), keys=keys)
         for number in range(PARTITIONS):
             fold = Fold(handler, intake.reject)
             for record in self.log.topics[verify.INTENTS][number]:
@@ -109,7 +114,8 @@ class Recording:
                     self._put(output)
 
     def _put(self, output: Output) -> Record:
-        number = partition_of(output.key, PARTITIONS) if output.partition is None else output.partition
+        partitions = catalogue.topic(output.topic).partitions or PARTITIONS
+        number = partition_of(output.key, partitions) if output.partition is None else output.partition
         time_ms = output.timestamp_ms or self._later(1)
         return self.log.append(output.topic, number, output.value, key=output.key, timestamp_ms=time_ms)
 
