@@ -48,8 +48,10 @@ class RecordedKeys:
         now_ms: int,
         attribution: Attribution,
     ) -> Sealed:
-        """As `Keyring` says; empty bytes, which the comparison finds, where no command was recorded."""
+        """As `Keyring` says; empty bytes, which the comparison finds, where no command or no such key was recorded."""
         recorded = self._sealed[payment_id]
         key_id, sealed = recorded.popleft() if recorded else ("", b"")
+        if key_id not in self._first:  # sealed with a key that no committed record has: nobody can ever open it
+            key_id, sealed = "", b""
         made = self._first.get(customer_key_id(record.topic, record.partition, record.offset))
         return Sealed(key_id, sealed, made)

@@ -219,6 +219,7 @@ SENT_INTENTS = "intents on the topic are those that were sent"
 SENT_COMMANDS = "commands on the input log are those that were sent"
 RESULTS = "every request has one definite result"
 REJECTIONS = "every refused record is rejected once, with its bytes and its reason"
+KEYS = "customers' keys are those that intents made"
 MOVEMENTS = "movements are those that payments made"
 PLACES = "every keyed input lies on its key's partition"
 OPEN = "no transaction is left open"
@@ -244,6 +245,8 @@ PLANTED: list[tuple[str, Callable[[MemoryLog], None], str]] = [
     ("a movement's amount is wrong", changed(verify.SETTLEMENTS, Movement, amount_minor=7), MOVEMENTS),
     ("movements of one partition overtook each other", movements_swapped, MOVEMENTS),
     ("a rejection was lost", dropped(verify.REJECTED, 0), REJECTIONS),
+    ("a customer's key was lost", dropped(verify.KEYS, 0), INTAKE),
+    ("a customer's key is there twice", doubled(verify.KEYS, 0), KEYS),
     ("a rejection is there twice", doubled(verify.REJECTED, 0), REJECTIONS),
     ("a rejection has another reason", changed(verify.REJECTED, Rejection, reason="oversized"), REJECTIONS),
     ("an intent was lost after it was acknowledged", dropped(verify.INTENTS, 1), SENT_INTENTS),
