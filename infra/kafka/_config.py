@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 OFFSETS_RETENTION_MINUTES = 2_147_483_647  # for ever: the most that Kafka takes
+INTERNAL_SEGMENT_BYTES = 1024 * 1024
 INTERNAL_PARTITIONS = 8  # of the offsets and transaction topics: enough for one machine, and quick to create
 LOG_FILE_MB = 10
 LOG_FILES = 5
@@ -50,6 +51,11 @@ def server_properties(
         "offsets.retention.minutes": OFFSETS_RETENTION_MINUTES,
         "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": INTERNAL_PARTITIONS,
+        # A started broker reads these topics before it can answer for groups and transactions, and Kafka 4.2 can get that wrong
+        # when it takes long: a coordinator answers before it has read its log, or never comes up (docs/decisions/0001). Small segments
+        # are compacted soon, so there is little to read.
+        "offsets.topic.segment.bytes": INTERNAL_SEGMENT_BYTES,
+        "transaction.state.log.segment.bytes": INTERNAL_SEGMENT_BYTES,
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": min_isr,
         "transaction.state.log.num.partitions": INTERNAL_PARTITIONS,

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streams.runtime import seams
 from streams.runtime._boundary import Message, boundary
 from streams.runtime._bounded import BoundedCalls
+from streams.runtime.errors import Abortable
 from streams.runtime.record import Output
 
 # librdkafka's local queue; above what a batch may emit with its changelog, so that produce never waits in practice.
@@ -80,10 +81,20 @@ class KafkaProducer:
     def send_offsets(
         self, offsets: Mapping[seams.TopicPartition, int], group_metadata: object, *, timeout_ms: int
     ) -> None:
-        """Add the group's next offsets to the transaction."""
+        """
+        Add the group's next offsets to the transaction, once each of its records is in the log.
+
+        So whoever takes the partitions over finds the whole of an open transaction below the changelog's end, and waits for it,
+        even if the group's coordinator has forgotten that these offsets are pending.
+        """
+        self._bounded("waiting for records to be taken", self._flush, timeout_ms)
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
         send = partial(self._producer.send_offsets_to_transaction, positions, group_metadata)
         self._bounded("adding offsets to the transaction", send, timeout_ms)
+
+    def _flush(self, timeout_s: float) -> None:
+        if left := self._producer.flush(timeout_s):
+            raise Abortable(f"{left} records were not taken in {timeout_s:.0f} s")
 
     def commit(self, *, timeout_ms: int) -> None:
         """Commit."""

@@ -91,7 +91,7 @@ class TransactionalProducer(Protocol):
         """Offset of the last tracked record of this partition in the transaction that was committed."""
 
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: object, *, timeout_ms: int) -> None:
-        """Add the group's next offsets to the transaction."""
+        """Add the group's next offsets to the transaction, after everything produced in it is in the log."""
 
     def commit(self, *, timeout_ms: int) -> None:
         """Make everything since `begin` visible together; `Abortable` if a record was not delivered."""

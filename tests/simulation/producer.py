@@ -156,7 +156,8 @@ class SimProducer:
         return self._delivered[topic, partition]
 
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: object, *, timeout_ms: int) -> None:
-        """AddOffsetsToTxn, then TxnOffsetCommit."""
+        """Flush, AddOffsetsToTxn, then TxnOffsetCommit."""
+        self._flush(timeout_ms)
         name, pid, epoch, group = self.transactional_id, self.pid, self.epoch, self._group
         participant = ("group", group)
         if self._failed is not None:
@@ -201,7 +202,7 @@ class SimProducer:
             if self._failed is not None:
                 raise self._failed
             if self._world.now_ms >= deadline_ms:
-                raise Indefinite("committing: records are not acknowledged")
+                raise Indefinite("records are not acknowledged")
             self._world.sleep(SHIP_RETRY_MS)
             self._expect_alive()
         if self._failed is not None:

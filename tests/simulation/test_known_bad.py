@@ -27,6 +27,7 @@ SEEN_BY = {
     "changelog outside the transaction": {"outputs", "state"},
     "producer reused after an indefinite answer": {"outputs", "state", "offsets", "history"},
     "reads uncommitted": {"outputs", "history", "state"},
+    "offsets before the records, and not stable": {"outputs", "state", "offsets"},
     "offsets that are not stable": {"outputs", "state", "offsets"},
     "restore to the last stable offset": {"outputs", "state"},
 }

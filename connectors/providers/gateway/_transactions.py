@@ -62,7 +62,7 @@ class Transactions:
     def commit(self, items: Iterable[Item], offsets: Sequence[TopicPartition], group: Any) -> bool:
         """Commit, all or nothing. False: it was aborted, keep the items and come again after polling the consumer.
 
-        1. begin; 2. produce every item's records, in order; 3. send the offsets under the group's metadata; 4. commit.
+        1. begin; 2. produce every item's records, in order, and wait for them to be taken; 3. send the offsets under the group's metadata; 4. commit.
         """
         try:
             self._step(self._producer.begin_transaction)
@@ -71,6 +71,8 @@ class Transactions:
                     self._producer.produce(
                         record.topic, record.value, record.key, partition=record.partition, headers=list(record.headers)
                     )
+            # First everything is in the log: whoever takes over waits for it there, even if the group's coordinator forgets what is pending.
+            self._flush()
             self._step(self._producer.send_offsets_to_transaction, list(offsets), group, STEP_DEADLINE_S)
             self._step(self._producer.commit_transaction, STEP_DEADLINE_S, repeatable=False)
         except _Aborted as aborted:
@@ -78,6 +80,10 @@ class Transactions:
             return False
         self._aborts_in_a_row = 0
         return True
+
+    def _flush(self) -> None:
+        if left := self._producer.flush(STEP_DEADLINE_S):
+            raise _Aborted(f"{left} records were not taken in {STEP_DEADLINE_S:.0f} s")
 
     def _abort(self, cause: _Aborted) -> None:
         self._aborts_in_a_row += 1

@@ -94,7 +94,7 @@ class _KeptOverlay(Task):
         super()._restart_session(failure)
 
 
-class _Believing(Task):
+class Believing(Task):
     """Takes the coordinator's word for where to go on, although the state knows better."""
 
     def _open_session(self) -> Any:
@@ -128,5 +128,5 @@ TASKS: tuple[Engine, ...] = (
     Engine(name="no rewind after an abort", task=_NoRewind),
     Engine(name="overlay kept after an abort", task=_KeptOverlay),
     Engine(name="no contiguity check", task=_Trusting),
-    Engine(name="the coordinator is believed", task=_Believing),
+    Engine(name="the coordinator is believed", task=Believing),
 )
