@@ -163,7 +163,7 @@ def test_an_id_that_is_taken_is_found_before_anything_is_written(external) -> No
 def test_a_schema_of_ours_under_another_id_is_refused(external) -> None:
     """A registry that already knows one of our schemas under an id of its own is named as such."""
     state = ExternalRegistry(imports=True)
-    state.schemas[500] = contracts.latest()["PaymentIntent"].text
+    state.schemas[500] = contracts.by_subject()["clearline.PaymentIntent"][0].text
     state.subjects["clearline.PaymentIntent"] = {1: 500}
     with pytest.raises(IdsDiffer, match=r"gives clearline\.PaymentIntent version 1 the id 500, ours is 1"):
         register(external(state))
