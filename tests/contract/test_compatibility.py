@@ -37,13 +37,25 @@ def enums(schema) -> dict[str, set[str]]:
     }
 
 
-def holds(value, symbols) -> bool:
-    """Whether any of these symbols stands anywhere in a record."""
-    if isinstance(value, dict):
-        return any(holds(one, symbols) for one in value.values())
-    if isinstance(value, list | tuple):
-        return any(holds(one, symbols) for one in value)
-    return isinstance(value, str) and value in symbols
+def chosen(schema, value, named) -> set[tuple[str, str]]:
+    """The enums of a record with the symbol that each has in it; a text that reads like a symbol is none."""
+    if isinstance(schema, list):
+        schema = next((one for one in schema if one != "null"), "null")
+        return set() if value is None else chosen(schema, value, named)
+    if isinstance(schema, str):
+        schema = named.get(schema.rpartition(".")[2], schema)
+    if not isinstance(schema, dict):
+        return set()
+    named.setdefault(schema.get("name"), schema)
+    kind = schema["type"]
+    if kind == "enum":
+        return {(schema["name"], value)}
+    if kind == "record":
+        return {one for field in schema["fields"] for one in chosen(field["type"], value[field["name"]], named)}
+    if kind in ("array", "map"):
+        items = value.values() if kind == "map" else value
+        return {one for item in items for one in chosen(schema.get("items", schema.get("values")), item, named)}
+    return set()
 
 
 def exchange(reader, writer, fields) -> None:
@@ -53,17 +65,28 @@ def exchange(reader, writer, fields) -> None:
     wanted = fastavro.parse_schema(reader, named_schemas={})
     fastavro.schemaless_writer(out, written, fields, strict=True)
     read = fastavro.schemaless_reader(io.BytesIO(out.getvalue()), written, wanted)
-    later = {symbol for name, symbols in enums(writer).items() for symbol in symbols - enums(reader).get(name, symbols)}
-    if holds(fields, later):  # Apache's Python reader knows no defaults of enums
-        assert not holds(read, later)
+    known = enums(reader)
+    if any(symbol not in known.get(name, {symbol}) for name, symbol in chosen(writer, fields, {})):
+        # Apache's Python reader knows no defaults of enums; ours gives symbols that the reader has.
+        assert all(symbol in known[name] for name, symbol in chosen(reader, read, {}))
         return
-    assert read == _apache.decode(out.getvalue(), writer, reader)
+    read, fields = plain(read), plain(fields)
+    assert read == plain(_apache.decode(out.getvalue(), writer, reader))
     names = {field["name"] for field in writer["fields"]}
     for field in reader["fields"]:
         if field["name"] not in names:
             assert read[field["name"]] == field["default"]
         elif isinstance(field["type"], str):
             assert read[field["name"]] == fields[field["name"]]
+
+
+def plain(value):
+    """Without the difference between empty text and no bytes: fastavro gives the default of bytes as JSON has it, as text."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return "" if value == b"" else value
 
 
 @pytest.mark.parametrize("versions", VERSIONS)
