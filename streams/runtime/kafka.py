@@ -63,8 +63,9 @@ class KafkaClients:
         return KafkaProducer(producer_settings(self._config))
 
     def reader(self, topic: str) -> KafkaReader:
-        """A reader of a changelog or table."""
-        return KafkaReader(reader_settings(self._config), self.admin(), topic)
+        """A reader of a changelog or table, with an admin client of its own."""
+        # A shared one that had lost its broker was seen to wait for a controller for ever, in session after session.
+        return KafkaReader(reader_settings(self._config), AdminClient(dict(_common(self._config))), topic)
 
     def admin(self) -> AdminClient:
         """One admin client, shared."""

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.runtime import TaskConfig, errors
-from streams.runtime.kafka import boundary, consumer_settings, mapped, producer_settings, reader_settings
+from streams.runtime.kafka import KafkaClients, boundary, consumer_settings, mapped, producer_settings, reader_settings
 
 CONFIG = TaskConfig(
     name="count", application="app", instance="a-1", sources=("in",), client={"security.protocol": "SSL"}
@@ -83,3 +83,14 @@ def test_a_configuration_that_cannot_work_is_refused(changes, message):
     good = {"name": "count", "application": "app", "instance": "a", "sources": ("in",)}
     with pytest.raises(errors.ConfigurationFault, match=message):
         TaskConfig(**good | changes)
+
+
+def test_a_reader_has_an_admin_client_of_its_own():
+    """What one restore's admin client ran into can't hold up the next one."""
+    clients = KafkaClients(
+        TaskConfig(name="count", application="test", instance="a", sources=("in",), bootstrap="127.0.0.1:1")
+    )
+    readers = [clients.reader("changelog") for _ in range(2)]
+    assert readers[0]._admin is not readers[1]._admin
+    for reader in readers:
+        reader.close()
