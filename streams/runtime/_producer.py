@@ -93,7 +93,12 @@ class KafkaProducer:
         self._bounded("adding offsets to the transaction", send, timeout_ms)
 
     def _flush(self, timeout_s: float) -> None:
-        if left := self._producer.flush(timeout_s):
+        try:
+            left = self._producer.flush(timeout_s)
+        except SystemError as error:
+            # A delivery callback of ours ran while the client's own exception, such as that it is fenced, was set already.
+            raise error.__cause__ or error from None
+        if left:
             raise Abortable(f"{left} records were not taken in {timeout_s:.0f} s")
 
     def commit(self, *, timeout_ms: int) -> None:

@@ -51,7 +51,9 @@ def test_kill_of_each_process_changes_no_figure(make_stack):
     assert restarts >= 4, "the run was over before the important processes were killed; send more intents"
     assert [tally.open for tally in tallies] == [0]
     refused = bad.send(running.read.kafka)
-    wait_quiet(running.read, running.warehouse, expected=INTENTS, rejected=len(refused), out=Console(quiet=True))
+    wait_quiet(
+        running.read, running.warehouse, expected=INTENTS, rejected=len(refused), disputed=0, out=Console(quiet=True)
+    )
     checker = Checker(running.warehouse, bootstrap=running.read.kafka, simulator=running.simulator)
     checks = list(checker.run(intents=INTENTS, bad=refused))
     assert [check for check in checks if not check.holds] == []
