@@ -21,10 +21,6 @@ BATCH_BYTES_MAX = 8 * 1024 * 1024
 # What the client may fetch ahead. The batch in hand and the one behind it are enough to keep the task busy.
 PREFETCH_KBYTES_MAX = 16 * 1024
 
-# How soon the client looks again whether its queue has room. librdkafka's default of a second, with 50,000 records in
-# the queue, means at most some 60,000 records a second, however fast they are taken.
-FETCH_QUEUE_BACKOFF_MS = 2
-
 # Outputs of one batch; beyond either the batch ends early and the records left over make the next one.
 BATCH_OUTPUTS_MAX = 20_000
 BATCH_OUTPUT_BYTES_MAX = 32 * 1024 * 1024

@@ -9,11 +9,12 @@ from typing import Any
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
+from schemas.clients import FETCH_QUEUE_BACKOFF_MS
 from streams.runtime._boundary import boundary, mapped
 from streams.runtime._consumer import KafkaConsumer
 from streams.runtime._producer import QUEUE_MESSAGES_MAX, KafkaProducer
 from streams.runtime._reader import KafkaReader
-from streams.runtime.config import FETCH_QUEUE_BACKOFF_MS, PREFETCH_KBYTES_MAX, TaskConfig
+from streams.runtime.config import PREFETCH_KBYTES_MAX, TaskConfig
 
 __all__ = [
     "KafkaClients",
@@ -52,7 +53,6 @@ class KafkaClients:
 
     def __init__(self, config: TaskConfig) -> None:
         self._config = config
-        self._admin: AdminClient | None = None
 
     def consumer(self) -> KafkaConsumer:
         """A member of the task's group."""
@@ -65,13 +65,11 @@ class KafkaClients:
     def reader(self, topic: str) -> KafkaReader:
         """A reader of a changelog or table, with an admin client of its own."""
         # A shared one that had lost its broker was seen to wait for a controller for ever, in session after session.
-        return KafkaReader(reader_settings(self._config), AdminClient(dict(_common(self._config))), topic)
+        return KafkaReader(reader_settings(self._config), self.admin(), topic)
 
     def admin(self) -> AdminClient:
-        """One admin client, shared."""
-        if self._admin is None:
-            self._admin = AdminClient(dict(_common(self._config)))
-        return self._admin
+        """A new admin client."""
+        return AdminClient(dict(_common(self._config)))
 
 
 def consumer_settings(config: TaskConfig) -> dict[str, Any]:

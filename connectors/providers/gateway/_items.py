@@ -91,18 +91,19 @@ def parked(asked: Asked, place: Place, *, reported: bool, in_window: bool, resul
 
 def resolved(asked: Asked, place: Place, *, parked: bool, result: Produce) -> Item:
     """A definite result; of a parked request, with the tombstone that ends its being pending."""
-    if not parked:
-        return Item(place, (result,), marks_done=True)
-    tombstone = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), None, place.partition)
-    return Item(place, (result, tombstone), marks_done=False)
+    return _ended(asked, place, (result,), parked=parked)
 
 
 def done(asked: Asked, place: Place, *, parked: bool) -> Item:
     """The end of an inquiry without a result of its own; of a parked one, with its tombstone."""
+    return _ended(asked, place, (), parked=parked)
+
+
+def _ended(asked: Asked, place: Place, records: tuple[Produce, ...], *, parked: bool) -> Item:
     if not parked:
-        return Item(place, (), marks_done=True)
+        return Item(place, records, marks_done=True)
     tombstone = Produce(GATEWAY_PENDING.name, asked.request.request_id.encode(), None, place.partition)
-    return Item(place, (tombstone,), marks_done=False)
+    return Item(place, (*records, tombstone), marks_done=False)
 
 
 def positioned(place: Place, *, position: int, metadata: str) -> Item:

@@ -201,9 +201,8 @@ class Lanes:
         if settlement.outcome.settled:
             self._resolve(task, settlement.outcome, settlement.inquiries)
             return
-        self._report(
-            lane, task, settlement.outcome
-        )  # a refund or a challenge; later requests needn't wait for its last word
+        # A refund or a challenge; later requests needn't wait for its last word.
+        self._report(lane, task, settlement.outcome)
         follow_up = asyncio.create_task(self._follow_up(task, settling))
         self._follow_ups[follow_up] = task.place
         follow_up.add_done_callback(self._follow_ups.pop)
