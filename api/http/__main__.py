@@ -92,7 +92,13 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             replied=reads.landed.note,
         )
         config = uvicorn.Config(
-            application(service, ready=lambda: "Kafka is lost" if failures else "", routes=handlers(service, reads)),
+            application(
+                service,
+                ready=lambda: "Kafka is lost" if failures else "",
+                handlers=handlers(service, reads),
+                # Each resource gives its own routes.
+                routes=(),
+            ),
             log_config=None,
             access_log=False,
             log_level="warning",

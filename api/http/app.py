@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Request, Response, get, post, route
 from litestar.exceptions import HTTPException
 
 from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode
+from api.http.operations import Route
 from api.http.resources import ENDPOINTS, Endpoint
 from api.http.service import Answer, Caller, Service
 from api.http.wire import BODY_BYTES_MAX, Tree, read_body, read_form
@@ -98,7 +99,7 @@ def _say(
 
 
 async def _parameters(request: _Request) -> dict[str, Tree]:
-    if request.method == "GET":
+    if request.method in ("GET", "DELETE"):
         return read_form(request.scope.get("query_string", b"").decode("ascii", "replace"))
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > BODY_BYTES_MAX:
@@ -114,6 +115,19 @@ def _writing(service: Service, endpoint: Endpoint) -> Any:
         return await _answered(service, request, work, path=endpoint.path)
 
     return post(endpoint.path)(handle)
+
+
+def bound(service: Service, made: Route) -> Any:
+    """The handler of an operation."""
+    path = made.operation.path
+
+    async def handle(request: _Request) -> Response[bytes]:
+        async def work(caller: Caller, tree: dict[str, Tree]) -> Answer:
+            return await made.run(caller, request.path_params, tree)
+
+        return await _answered(service, request, work, path=path)
+
+    return route(path.replace("}", ":str}"), http_method=made.operation.method)(handle)
 
 
 def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
@@ -141,8 +155,10 @@ def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
     return Response(encode(problem), status_code=problem.status, media_type=JSON_TYPE, headers=headers)
 
 
-def application(service: Service, *, ready: Callable[[], str], routes: tuple[Any, ...] = ()) -> Litestar:
-    """The ASGI application. `ready` says why it is not, or nothing; `routes` read: without, only payments by id are."""
+def application(
+    service: Service, *, ready: Callable[[], str], handlers: Sequence[Any] = (), routes: Sequence[Route] = ()
+) -> Litestar:
+    """The ASGI application. `ready` says why it is not, or nothing; `handlers`, `routes`: all but the writes to payments."""
 
     @get("/health")
     async def health() -> Response[bytes]:
@@ -161,7 +177,8 @@ def application(service: Service, *, ready: Callable[[], str], routes: tuple[Any
             health,
             readiness,
             *(_writing(service, endpoint) for endpoint in ENDPOINTS),
-            *routes,
+            *handlers,
+            *(bound(service, one) for one in routes),
         ],
         exception_handlers={HTTPException: _elsewhere},
         request_max_body_size=BODY_BYTES_MAX + _RESPONSE_BYTES_SLACK,

@@ -15,7 +15,7 @@ from api.reads.service import OBJECTS, Reads
 
 
 def handlers(service: Service, reads: Reads) -> tuple[Any, ...]:
-    """For `api.http.app.application(routes=...)`."""
+    """For `api.http.app.application(handlers=...)`."""
     return (
         _balance(service, reads),
         *(_listing(service, reads, kind) for kind in OBJECTS),
