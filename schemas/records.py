@@ -119,7 +119,9 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     """create: the tenant's own text."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    """create, refund: the tenant's own keys and values."""
+    """create, refund: the tenant's own keys and values; update: those to set, and with an empty value those to remove."""
+    given: tuple[str, ...] = ()
+    """update, submit_evidence: which of capture_method, currency, customer, description, evidence and metadata are changed. Named and empty: cleared."""
     personal_key: str = ""
     """ck_...: the customer's key that personal is sealed with; empty when there is nothing personal."""
     personal: bytes = b""
@@ -127,11 +129,11 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     """cancel, refund: Stripe's reason; empty when none."""
     object_id: str = ""
-    """submit_evidence, close_dispute: dp_...; approve: prop_...; inquire: ch_... or re_...; empty otherwise."""
+    """submit_evidence, close_dispute: dp_...; approve: prop_...; inquire: ch_... or re_...; update: ch_..., re_... or dp_..., empty for the payment itself; empty otherwise."""
     final_capture: bool = True
     """capture: false keeps the rest of the authorisation for later captures."""
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
-    """submit_evidence: what the tenant says, by Stripe's names."""
+    """submit_evidence, update: what the tenant says, by Stripe's names, added to what was said before; with an empty value, what is taken back."""
     resolution: str = ""
     """propose: what operators found to be true, such as captured, or how to adjust; empty otherwise."""
     fingerprint: str = ""
@@ -467,6 +469,12 @@ class ChargeObject(msgspec.Struct, frozen=True, kw_only=True):
     """Why it failed; empty otherwise."""
     failure_message: str = ""
     """The failure in words."""
+    has_texts: bool = False
+    """Whether it has a description and metadata of its own; otherwise they are the payment's."""
+    description: str = ""
+    """The tenant's own text, where the charge has one."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values, where the charge has any."""
 
 
 RefundStatus = Literal[
@@ -501,6 +509,10 @@ class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's own id."""
     failure_reason: str = ""
     """Why it failed; empty otherwise."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    created_ms: int = 0
+    """When it began, ms since the epoch, UTC; 0 when that was not kept."""
 
 
 DisputeStatus = Literal[
@@ -546,6 +558,12 @@ class DisputeObject(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the provider has taken evidence."""
     outcome_unknown: bool = False
     """Whether something asked about it has no clear answer yet, or what the provider says can't be right."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the tenant has to say so far, by Stripe's names; in answers only, never in events."""
+    created_ms: int = 0
+    """When we first heard of it, ms since the epoch, UTC; 0 when that was not kept."""
 
 
 class ProposalObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -779,6 +797,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The refund the command made; null otherwise."""
     dispute: DisputeObject | None = None
     """The dispute after the command, where it was about one."""
+    charge: ChargeObject | None = None
+    """The charge after the command, where it was about one."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
     cause_topic: str = ""
