@@ -134,9 +134,9 @@ GATEWAY_CURSORS = Topic(
 PAYMENTS_REPLIES = Topic(
     name="payments.replies",
     key="correlation_id",
-    records=(records.Reply,),
+    records=(records.Reply, records.CustomerReply),
     retention_ms=REPLIES_KEPT_MS,
-    written_by="lifecycle",
+    written_by="lifecycle, customers",
     read_by="API",
 )
 SETTLEMENT_INPUTS = Topic(
@@ -187,6 +187,20 @@ AUDIT_DIGESTS = Topic(
     written_by="replay",
     read_by="replay, auditors",
 )
+CUSTOMERS_INPUTS = Topic(
+    name="customers.inputs",
+    key="tenant",
+    records=(records.CustomerCommand, records.ClockTick),
+    written_by="API, lifecycle, ticker",
+    read_by="customers",
+)
+CUSTOMERS_EVENTS = Topic(
+    name="customers.events",
+    key="tenant",
+    records=(records.CustomerEvent,),
+    written_by="customers",
+    read_by="landing, everyone",
+)
 CUSTOMERS_KEYS = Topic(
     name="customers.keys",
     key="tenant/key_id",
@@ -194,8 +208,8 @@ CUSTOMERS_KEYS = Topic(
     cleanup="compact",
     partitions=1,
     erases=True,
-    written_by="intake, API, operators",
-    read_by="intake, API, operators",
+    written_by="intake, API, customers, operators",
+    read_by="intake, API, customers, operators",
 )
 API_KEYS = Topic(
     name="api.keys",
@@ -267,6 +281,9 @@ LIFECYCLE_CHANGELOG = Topic(
 SETTLEMENT_CHANGELOG = Topic(
     name="settlement.changelog", key="state key", cleanup="compact", written_by="settlement", read_by="settlement"
 )
+CUSTOMERS_CHANGELOG = Topic(
+    name="customers.changelog", key="state key", cleanup="compact", written_by="customers", read_by="customers"
+)
 
 CATALOGUE: tuple[Topic, ...] = (
     PAYMENT_INTENTS,
@@ -282,6 +299,8 @@ CATALOGUE: tuple[Topic, ...] = (
     TENANTS,
     ROUTING_POLICIES,
     AUDIT_DIGESTS,
+    CUSTOMERS_INPUTS,
+    CUSTOMERS_EVENTS,
     CUSTOMERS_KEYS,
     API_KEYS,
     WEBHOOKS_ENDPOINTS,
@@ -293,6 +312,7 @@ CATALOGUE: tuple[Topic, ...] = (
     INTAKE_CHANGELOG,
     LIFECYCLE_CHANGELOG,
     SETTLEMENT_CHANGELOG,
+    CUSTOMERS_CHANGELOG,
 )
 
 _BY_NAME = {topic.name: topic for topic in CATALOGUE}

@@ -136,6 +136,12 @@ class PaymentCommand(msgspec.Struct, frozen=True, kw_only=True):
     """submit_evidence, update: what the tenant says, by Stripe's names, added to what was said before; with an empty value, what is taken back."""
     resolution: str = ""
     """propose: what operators found to be true, such as captured, or how to adjust; empty otherwise."""
+    saved_method: str = ""
+    """create, confirm, update: pm_... of the customer's that payment_method is the token of; empty: none."""
+    setup_future_usage: str = ""
+    """create, confirm, update: off_session or on_session saves the method for the customer once the payment succeeds; empty: no."""
+    off_session: bool = False
+    """create, confirm: whether the customer is away; what is asked of providers is the same."""
     fingerprint: str = ""
     """Digest of the caller's parsed, sorted parameters; empty: the fields above are digested instead."""
     reply_partition: int | None = None
@@ -427,6 +433,10 @@ class PaymentObject(msgspec.Struct, frozen=True, kw_only=True):
     """requires_action: until when the customer may act; requires_capture: until when it may be captured; ms since the epoch, UTC; 0 otherwise."""
     created_ms: int = 0
     """When it was created, ms since the epoch, UTC."""
+    saved_method: str = ""
+    """pm_...: the saved method that is charged, or that was saved of this payment; empty: none."""
+    setup_future_usage: str = ""
+    """off_session or on_session: the method is saved for the customer once the payment succeeds; empty: no."""
 
 
 ChargeStatus = Literal[
@@ -1276,6 +1286,8 @@ class WorkerAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Partitions of payments.inputs that it runs and has restored."""
     observed_ms: int = 0
     """When this was so, ms since the epoch, UTC."""
+    customers_partitions: tuple[int, ...] = ()
+    """Partitions of customers.inputs whose state it holds."""
 
 
 DeliveryState = Literal[
@@ -1337,6 +1349,241 @@ class WebhookDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """Why the newest attempt failed, in words; empty otherwise."""
 
 
+CustomerCommandKind = Literal[
+    "unrecognized",
+    "create_customer",
+    "update_customer",
+    "delete_customer",
+    "create_method",
+    "update_method",
+    "attach_method",
+    "detach_method",
+    "save_method",
+    "create_setup",
+    "update_setup",
+    "confirm_setup",
+    "cancel_setup",
+    "complete_action",
+]
+"""What the command asks for."""
+
+
+class SealedField(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of personal data, sealed; see CustomerKey."""
+
+    name: str = ""
+    """Which field: name, email, phone or description."""
+    key_id: str = ""
+    """ck_...: the customer's key that it is sealed with."""
+    sealed: bytes = b""
+    """The sealed text; in a command, empty clears the field."""
+
+
+class CustomerCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish about one customer, saved payment method or setup intent, checked and attributed. Topic customers.inputs."""
+
+    tenant: str = ""
+    """Tenant."""
+    object_id: str = ""
+    """What it is about: cus_..., pm_... or seti_...; of a create, the id to be."""
+    kind: CustomerCommandKind = "unrecognized"
+    """What is asked."""
+    customer: str = ""
+    """attach_method, save_method, create_setup, update_setup: cus_...; empty: none."""
+    method: str = ""
+    """create_setup, update_setup, confirm_setup: a saved pm_...; empty: none."""
+    token: str = ""
+    """What the provider knows the card by: create_method; attach_method, setups: where the method is not saved yet. Never a card number."""
+    default_method: str | None = None
+    """create_customer, update_customer: the method that bills are paid with; empty clears, null leaves it."""
+    personal: tuple[SealedField, ...] = ()
+    """create_customer, update_customer: the fields that change, each sealed by itself."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """Keys and values that are set."""
+    metadata_removed: tuple[str, ...] = ()
+    """Keys that are removed."""
+    metadata_cleared: bool = False
+    """Whether all earlier keys are removed first."""
+    usage: str = ""
+    """create_setup: off_session or on_session."""
+    confirm: bool = False
+    """create_setup: whether to confirm at once."""
+    succeeded: bool = False
+    """complete_action: whether the customer did what their bank asked."""
+    reason: str = ""
+    """cancel_setup: Stripe's reason; empty when none."""
+    payment_id: str = ""
+    """save_method: the payment whose success saves the method; empty otherwise."""
+    fingerprint: str = ""
+    """Digest of the caller's checked parameters; empty: the fields above are digested instead."""
+    reply_partition: int | None = None
+    """Partition of payments.replies on which the answer is awaited; null when nobody waits."""
+    correlation_id: str = ""
+    """Ties the reply to the request."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+class CustomerObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer."""
+
+    id: str = ""
+    """cus_..."""
+    deleted: bool = False
+    """Whether it was deleted; then nothing else of it is left."""
+    personal: tuple[SealedField, ...] = ()
+    """Name, email, phone and description, each sealed by itself."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values; never anything personal."""
+    default_method: str = ""
+    """pm_...: the method that bills are paid with; empty: none."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+
+
+class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a card; never its number."""
+
+    brand: str = ""
+    """visa, mastercard, amex, ...; unknown where nothing is known."""
+    last4: str = ""
+    """The last four digits; empty: not known."""
+    exp_month: int = 0
+    """Month in which it expires, 1 to 12; 0: not known."""
+    exp_year: int = 0
+    """Year in which it expires; 0: not known."""
+    fingerprint: str = ""
+    """The same for the same card, whatever the token."""
+    funding: str = ""
+    """credit, debit, prepaid or unknown."""
+    country: str = ""
+    """ISO 3166 code of the issuer's country; empty: not known."""
+
+
+class MethodObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved payment method."""
+
+    id: str = ""
+    """pm_..."""
+    customer: str = ""
+    """cus_...: whose it is; empty: nobody's."""
+    token: str = ""
+    """What the provider knows the card by."""
+    card: CardFacts = msgspec.field(default_factory=lambda: CardFacts())
+    """The card."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+
+
+SetupStatus = Literal[
+    "unrecognized",
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "succeeded",
+    "canceled",
+]
+"""Where a setup intent stands."""
+
+
+class SetupObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A setup intent: a payment method on its way to being saved."""
+
+    id: str = ""
+    """seti_..."""
+    status: SetupStatus = "unrecognized"
+    """Status."""
+    customer: str = ""
+    """cus_...: for whom; empty: nobody."""
+    method: str = ""
+    """pm_...; empty: none."""
+    usage: str = ""
+    """off_session or on_session."""
+    cancellation_reason: str = ""
+    """Stripe's reason; empty when none was given."""
+    error_code: str = ""
+    """Why the last confirmation failed; empty: it didn't."""
+    error_decline_code: str = ""
+    """The issuer's reason; empty: none."""
+    error_message: str = ""
+    """The same in words."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+
+
+class CustomerEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a customer, a saved payment method or a setup intent. Topic customers.events."""
+
+    event_id: str = ""
+    """evt_...; the same for the same input, however often it is decided."""
+    type: str = ""
+    """Stripe's type where it has one: customer.created, payment_method.attached, setup_intent.succeeded."""
+    tenant: str = ""
+    """Tenant."""
+    object_id: str = ""
+    """What it is about: cus_..., pm_... or seti_..."""
+    sequence: int = 0
+    """Counts the object's events from 1."""
+    previous_event_id: str = ""
+    """The object's event before this one; empty for its first."""
+    occurred_ms: int = 0
+    """When, ms since the epoch, UTC."""
+    customer: CustomerObject | None = None
+    """The customer after it; null when it is not about one."""
+    method: MethodObject | None = None
+    """The payment method after it; null when it is not about one."""
+    setup: SetupObject | None = None
+    """The setup intent after it; null when it is not about one."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+
+
+class CustomerReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a command about customers, for whoever waits. Topic payments.replies."""
+
+    correlation_id: str = ""
+    """Of the command."""
+    tenant: str = ""
+    """Tenant."""
+    object_id: str = ""
+    """What it was about."""
+    status_code: int = 0
+    """As HTTP has it."""
+    replayed: bool = False
+    """Whether this is the stored answer to an earlier command with the same key."""
+    error: ErrorObject | None = None
+    """Null when it worked."""
+    customer: CustomerObject | None = None
+    """The customer after it; null when it is not about one."""
+    method: MethodObject | None = None
+    """The payment method after it; null when it is not about one."""
+    setup: SetupObject | None = None
+    """The setup intent after it; null when it is not about one."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1360,6 +1607,9 @@ Record = (
     | WebhookEndpoint
     | WorkerAddress
     | WebhookDelivery
+    | CustomerCommand
+    | CustomerEvent
+    | CustomerReply
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -1385,4 +1635,7 @@ RECORDS: dict[str, type[Record]] = {
     "WebhookEndpoint": WebhookEndpoint,
     "WorkerAddress": WorkerAddress,
     "WebhookDelivery": WebhookDelivery,
+    "CustomerCommand": CustomerCommand,
+    "CustomerEvent": CustomerEvent,
+    "CustomerReply": CustomerReply,
 }
