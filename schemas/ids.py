@@ -6,6 +6,9 @@ from hashlib import blake2b
 
 PAYMENT_PREFIX = "pi_"
 CHARGE_PREFIX = "ch_"
+CUSTOMER_PREFIX = "cus_"
+METHOD_PREFIX = "pm_"
+SETUP_PREFIX = "seti_"
 
 _DIGEST_BYTES = 12
 PAYMENT_ID_CHARS = len(PAYMENT_PREFIX) + 2 * _DIGEST_BYTES
@@ -34,3 +37,46 @@ def payment_of_charge(charge_id: str) -> str:
         return ""
     digits = charge_id[len(CHARGE_PREFIX) :]
     return PAYMENT_PREFIX + digits[:-2] if _HEX.issuperset(digits) else ""
+
+
+def customer_id(tenant: str, idempotency_key: str) -> str:
+    """The customer that a create with this key makes."""
+    return CUSTOMER_PREFIX + digest(f"cus/{tenant}/{idempotency_key}")
+
+
+def method_id(tenant: str, idempotency_key: str) -> str:
+    """The payment method that a command with this key makes: a create, an attachment of a token, or a setup."""
+    return METHOD_PREFIX + digest(f"pm/{tenant}/{idempotency_key}")
+
+
+def saved_method_id(tenant: str, payment_id: str) -> str:
+    """The payment method that is saved of a payment that succeeded."""
+    return METHOD_PREFIX + digest(f"pm/{tenant}/{payment_id}/saved")
+
+
+def setup_id(tenant: str, idempotency_key: str) -> str:
+    """The setup intent that a create with this key makes."""
+    return SETUP_PREFIX + digest(f"seti/{tenant}/{idempotency_key}")
+
+
+def is_customer_id(text: str) -> bool:
+    """Whether a text could be a customer's id at all; what tenants call customers themselves is none."""
+    return _is_id(text, CUSTOMER_PREFIX)
+
+
+def is_method_id(text: str) -> bool:
+    """Whether a text could be a saved payment method's id at all; a token such as pm_card_visa is none."""
+    return _is_id(text, METHOD_PREFIX)
+
+
+def is_setup_id(text: str) -> bool:
+    """Whether a text could be a setup intent's id at all."""
+    return _is_id(text, SETUP_PREFIX)
+
+
+def _is_id(text: str, prefix: str) -> bool:
+    return (
+        len(text) == len(prefix) + 2 * _DIGEST_BYTES
+        and text.startswith(prefix)
+        and _HEX.issuperset(text[len(prefix) :])
+    )

@@ -24,6 +24,15 @@ PERSONAL_NAMES = frozenset(
 )
 """Stripe's words. What is not among them is refused, so that nobody puts anything else under lock and key by mistake."""
 
+CUSTOMER_NAMES = frozenset({"name", "email", "phone", "description"})
+"""What is personal of a customer itself; each is sealed by itself, so that one can change without the others."""
+
+CUSTOMER_CHARS_MAX = 1_000
+"""Of one of these: a description is the longest."""
+
+CUSTOMER_FIELD_BYTES_MAX = 8 * 1024
+"""Of one of these, sealed: four bytes a character, escapes and padding."""
+
 PERSONAL_CHARS_MAX = 255
 """Of one field: the longest e-mail address has 254 characters."""
 

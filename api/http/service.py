@@ -19,6 +19,7 @@ from api.http.parameters import check
 from api.http.payments import Payments
 from api.http.resources import Endpoint
 from api.http.wire import Tree
+from schemas.card_numbers import has_card_number
 from schemas.records import Attribution, PaymentCommand, Reply, Tenant
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
@@ -87,6 +88,9 @@ class Service:
         if len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isprintable():
             message = f"Idempotency-Key has at most {IDEMPOTENCY_KEY_CHARS_MAX} printable characters."
             raise InvalidRequest(message, param="Idempotency-Key")
+        if has_card_number(key):
+            message = "Idempotency-Key holds what looks like a card number. Take a random key."
+            raise InvalidRequest(message, param="Idempotency-Key", code="card_number_refused")
         traceparent = headers.get("traceparent", "")
         return Caller(
             identity=identity,

@@ -1,9 +1,4 @@
-"""What a field may hold: the same checks at every door, each refusal typed and naming its field.
-
-Card numbers: 13 to 19 digits, also parted by blanks, dots or dashes, that pass Luhn's check and start as the cards of
-payment networks do (not 0, 1 or 7, which is how times and phone numbers start, nor the 20 of a date). A run of digits inside a longer
-hexadecimal word or a UUID is an id.
-"""
+"""What a field may hold: the same checks at every door, each refusal typed and naming its field."""
 
 from __future__ import annotations
 
@@ -11,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
+from schemas.card_numbers import has_card_number, has_digits, spans
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
 from schemas.personal import PERSONAL_BYTES_MAX, PERSONAL_CHARS_MAX, PERSONAL_NAMES
 from schemas.records import (
@@ -53,14 +49,6 @@ _TENANT = re.compile(rf"[a-z0-9_-]{{1,{TENANT_CHARS_MAX}}}")
 _PAYMENT_ID = re.compile(r"pi_[0-9a-f]{24}")
 _CUSTOMER_KEY = re.compile(r"ck_[0-9a-f]{24}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_HEX = re.compile(r"[0-9a-fA-F]+")
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_DIGITS = re.compile(r"[0-9](?:[ .-]?[0-9]){12,}")
-_GROUP = re.compile(r"[0-9]+")
-_CARD_DIGITS = range(13, 20)
-_NOT_OF_A_NETWORK = "017"
-# Mir from 2200, Mastercard from 2221; nothing below, so that 20260131... is a date.
-_NETWORKS_WITH_2 = range(2200, 2721)
 
 _OUTCOMES: dict[str, frozenset[str]] = {
     "authorize": frozenset(
@@ -80,58 +68,10 @@ def _refuse(reason: RejectionReason, field: str, message: str) -> NoReturn:
     raise Refused(reason=reason, field=field, message=message)
 
 
-def _luhn(digits: str) -> bool:
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        value = int(digit)
-        if position % 2:
-            value = value * 2 - 9 if value > 4 else value * 2
-        total += value
-    return total % 10 == 0
-
-
-def _is_card(digits: str) -> bool:
-    if len(digits) not in _CARD_DIGITS or digits[0] in _NOT_OF_A_NETWORK:
-        return False
-    if digits[0] == "2" and int(digits[:4]) not in _NETWORKS_WITH_2:
-        return False
-    return _luhn(digits)
-
-
-def _word_around(text: str, start: int, end: int) -> str:
-    while start > 0 and text[start - 1].isalnum():
-        start -= 1
-    while end < len(text) and text[end].isalnum():
-        end += 1
-    return text[start:end]
-
-
-def _spans(text: str) -> Iterable[tuple[int, int]]:
-    """Where card numbers stand in a text."""
-    text = _UUID.sub(lambda match: "x" * len(match.group()), text)
-    for run in _DIGITS.finditer(text):
-        groups = [(run.start() + group.start(), run.start() + group.end()) for group in _GROUP.finditer(run.group())]
-        for first, (start, _) in enumerate(groups):
-            digits = ""
-            for last_start, end in groups[first:]:
-                digits += text[last_start:end]
-                if len(digits) > _CARD_DIGITS[-1]:
-                    break
-                if _is_card(digits):
-                    word = _word_around(text, start, end)
-                    if len(word) == end - start or not _HEX.fullmatch(word):
-                        yield start, end
-
-
-def has_card_number(text: str) -> bool:
-    """Whether something in the text looks like a card number."""
-    return _DIGITS.search(text) is not None and any(True for _ in _spans(text))
-
-
 def safe_text(text: str) -> str:
     """An outsider's words as we may keep them: card numbers masked, and not too long."""
-    if _DIGITS.search(text):
-        for start, end in list(_spans(text)):
+    if has_digits(text):
+        for start, end in list(spans(text)):
             text = text[:start] + "*" * (end - start) + text[end:]
     return text[:PROVIDER_TEXT_CHARS_MAX]
 
@@ -144,7 +84,7 @@ def safe_url(url: str) -> str:
 def _are_plain(*texts: str) -> bool:
     """Whether all texts together are short enough for each and hold nothing like a card number: nearly always."""
     together = "\n".join(texts)
-    return len(together) <= TEXT_CHARS_MAX and _DIGITS.search(together) is None
+    return len(together) <= TEXT_CHARS_MAX and not has_digits(together)
 
 
 def _check_texts(fields: Iterable[tuple[str, str, int]]) -> None:
@@ -155,7 +95,7 @@ def _check_texts(fields: Iterable[tuple[str, str, int]]) -> None:
 
 def _check_cards(fields: Iterable[tuple[str, str]]) -> None:
     for field, text in fields:
-        if _DIGITS.search(text) and has_card_number(text):
+        if has_card_number(text):
             _refuse("card_number", field, f"{field} holds what looks like a card number; send a token instead.")
 
 

@@ -108,3 +108,14 @@ def test_wrong_values_are_named_and_not_repeated(given, param) -> None:
     with pytest.raises(ParameterInvalid) as caught:
         check(SPEC, given)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("text", ["4242424242424242", "paid with 4242 4242-4242 4242, thanks"])
+def test_a_card_number_is_refused_wherever_it_stands_and_not_repeated(text):
+    """Texts, arrays, metadata and its names: whatever looks like a card number ends at the door, before any topic."""
+    spec = Spec(fields={"a": Text(), "b": Texts(), "c": TextMap()})
+    for given in ({"a": text}, {"b": [text]}, {"c": {"note": text}}, {"c": {text[:40]: "x"}}):
+        with pytest.raises(ParameterInvalid) as refused:
+            check(spec, given)
+        assert refused.value.code == "card_number_refused"
+        assert "4242" not in refused.value.message
