@@ -111,14 +111,14 @@ PAYMENTS_EVENTS = Topic(
 PROVIDER_REQUESTS = Topic(
     name="provider.requests",
     key="tenant/payment_id",
-    records=(records.ProviderRequest,),
-    written_by="lifecycle",
+    records=(records.ProviderRequest, records.PayoutRequest),
+    written_by="lifecycle, settlement",
     read_by="gateway",
 )
 GATEWAY_PENDING = Topic(
     name="gateway.pending",
     key="request_id",
-    records=(records.ProviderRequest,),
+    records=(records.ProviderRequest, records.PayoutRequest),
     cleanup="compact",
     written_by="gateway",
     read_by="gateway",
@@ -134,22 +134,29 @@ GATEWAY_CURSORS = Topic(
 PAYMENTS_REPLIES = Topic(
     name="payments.replies",
     key="correlation_id",
-    records=(records.Reply, records.CustomerReply),
+    records=(records.Reply, records.CustomerReply, records.PayoutReply),
     retention_ms=REPLIES_KEPT_MS,
-    written_by="lifecycle, customers",
+    written_by="lifecycle, customers, settlement",
     read_by="API",
 )
 SETTLEMENT_INPUTS = Topic(
     name="settlement.inputs",
     key="tenant/provider/currency",
-    records=(records.Movement, records.ReportLine, records.PayoutResult, records.ClockTick, records.Tenant),
-    written_by="lifecycle, reports, gateway, ticker, configuration",
+    records=(
+        records.Movement,
+        records.ReportLine,
+        records.PayoutResult,
+        records.PayoutCommand,
+        records.ClockTick,
+        records.Tenant,
+    ),
+    written_by="lifecycle, API, reports, gateway, ticker, configuration",
     read_by="settlement",
 )
 SETTLEMENT_EVENTS = Topic(
     name="settlement.events",
     key="tenant/provider/currency",
-    records=(records.SettlementEvent,),
+    records=(records.SettlementEvent, records.PayoutEvent),
     written_by="settlement",
     read_by="landing, webhooks",
 )

@@ -310,6 +310,14 @@ class CaptureRule(msgspec.Struct, frozen=True, kw_only=True):
     """Days from the authorisation."""
 
 
+PayoutSchedule = Literal[
+    "unrecognized",
+    "manual",
+    "automatic",
+]
+"""manual: a payout is made when the tenant asks; automatic: also whenever a window closes."""
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant's configuration. Topics tenants (compacted), payments.inputs and settlement.inputs (on every partition)."""
 
@@ -347,6 +355,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """Days that a reserve is kept."""
     settlement_currency: str = ""
     """ISO 4217 code that other currencies are converted to by providers that can; empty: each stays in its own."""
+    payout_schedule: PayoutSchedule = "manual"
+    """Who makes payouts."""
+    payout_delay_ms: int = 0
+    """How long a payout stays pending, and can be canceled, before the provider is asked for it."""
     api_version: str = ""
     """The API version of its keys that name none; empty: the newest."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
@@ -898,12 +910,14 @@ PayoutOutcome = Literal[
     "paid",
     "failed",
     "canceled",
+    "unknown",
+    "integrity_failure",
 ]
-"""What became of a payout."""
+"""What became of a payout. unknown: nobody can say yet, an inquiry goes on; integrity_failure: another amount or currency than asked."""
 
 
 class PayoutResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a payout. Topic settlement.inputs."""
+    """What became of a payout, as its provider answered or told later. Topic settlement.inputs."""
 
     tenant: str = ""
     """Tenant."""
@@ -923,6 +937,8 @@ class PayoutResult(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's own id."""
     failure_code: str = ""
     """Why it failed; empty otherwise."""
+    message: str = ""
+    """The provider's own words on it."""
     observed_ms: int = 0
     """ms since the epoch, UTC."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
@@ -1584,6 +1600,219 @@ class CustomerReply(msgspec.Struct, frozen=True, kw_only=True):
     """Position among the events of that input, from 0."""
 
 
+PayoutCommandKind = Literal[
+    "unrecognized",
+    "claim",
+    "create",
+    "cancel",
+]
+"""claim: say at which provider the payout of this key is, for good; create: make it there; cancel: while it is pending."""
+
+
+class PayoutCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish about a payout, attributed. Topic settlement.inputs; key tenant/provider/currency, of a claim tenant//."""
+
+    tenant: str = ""
+    """Tenant."""
+    provider: str = ""
+    """Provider; claim: the one to use if the key is new, empty when none is known to have enough."""
+    currency: str = ""
+    """ISO 4217 code, upper case; claim: empty."""
+    payout_id: str = ""
+    """po_..., a hash of tenant and idempotency key."""
+    kind: PayoutCommandKind = "unrecognized"
+    """What is asked."""
+    amount_minor: int = 0
+    """create: amount in minor units."""
+    destination: str = ""
+    """create: token of the account that it goes to; empty: the one on file."""
+    description: str = ""
+    """create: the tenant's own text."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """create: the tenant's own keys and values."""
+    fingerprint: str = ""
+    """Digest of what the caller asked, so that the same key with other parameters is seen."""
+    reply_partition: int | None = None
+    """Partition of payments.replies on which the sender waits; null when nobody does."""
+    correlation_id: str = ""
+    """Ties the reply to the request."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+PayoutStatus = Literal[
+    "unrecognized",
+    "pending",
+    "in_transit",
+    "paid",
+    "failed",
+    "canceled",
+]
+"""A payout's status in Stripe's words."""
+
+
+class PayoutObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout as it stands after the event."""
+
+    id: str = ""
+    """po_..."""
+    amount_minor: int = 0
+    """Amount in minor units."""
+    currency: str = ""
+    """ISO 4217 code."""
+    provider: str = ""
+    """Provider that pays it."""
+    status: PayoutStatus = "unrecognized"
+    """Status."""
+    destination: str = ""
+    """Token of the account that it goes to; empty: the one that the provider has on file."""
+    description: str = ""
+    """The tenant's own text."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tenant's own keys and values."""
+    automatic: bool = False
+    """Whether a window's close made it."""
+    window_id: str = ""
+    """sw_... whose close made it; empty when nobody's did."""
+    provider_reference: str = ""
+    """The provider's own id; empty before it told one."""
+    failure_code: str = ""
+    """Why it failed; empty otherwise."""
+    failure_message: str = ""
+    """The provider's words on it."""
+    outcome_unknown: bool = False
+    """Whether nobody can say yet what the provider did, or what it says can't be right."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+    due_ms: int = 0
+    """From when the provider is asked for it; until then it can be canceled; ms since the epoch, UTC."""
+    paid_ms: int = 0
+    """When the provider said that it was paid; 0 before."""
+
+
+class PayoutReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one payout command. Topic payments.replies."""
+
+    correlation_id: str = ""
+    """Of the request."""
+    tenant: str = ""
+    """Tenant."""
+    payout_id: str = ""
+    """po_..."""
+    status_code: int = 0
+    """HTTP status of the answer."""
+    replayed: bool = False
+    """Whether it is the answer to an earlier request with the same key."""
+    error: ErrorObject | None = None
+    """Null when it worked."""
+    provider: str = ""
+    """claim: the provider at which the payout of this key is."""
+    payout: PayoutObject | None = None
+    """The payout after the command; null when there is none."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+
+
+class PayoutRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout that a provider shall make. Topic provider.requests; key tenant/payout_id."""
+
+    request_id: str = ""
+    """Deterministic; the idempotency key at the provider."""
+    tenant: str = ""
+    """Tenant."""
+    payout_id: str = ""
+    """po_..."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    amount_minor: int = 0
+    """Amount in minor units."""
+    destination: str = ""
+    """Token of the account that it goes to; empty: the one on file."""
+    description: str = ""
+    """Text for the provider."""
+    requested_ms: int = 0
+    """Time of the input that caused it, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+PayoutTransactionType = Literal[
+    "unrecognized",
+    "payout",
+    "payout_cancel",
+    "payout_failure",
+]
+"""Why a payout changed the balance: it took money off, or gave it back."""
+
+
+class PayoutTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """The change of a tenant's balance by a payout."""
+
+    id: str = ""
+    """txn_..."""
+    type: PayoutTransactionType = "unrecognized"
+    """Why."""
+    amount_minor: int = 0
+    """Signed, in minor units, as the tenant sees it: a payout is negative."""
+    currency: str = ""
+    """ISO 4217 code."""
+    available_on_ms: int = 0
+    """From when it counts, ms since the epoch, UTC."""
+
+
+class PayoutEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a payout. Topic settlement.events."""
+
+    event_id: str = ""
+    """evt_..., a hash of its cause."""
+    type: str = ""
+    """payout.created, .updated, .paid, .failed, .canceled or .conflict."""
+    tenant: str = ""
+    """Tenant."""
+    payout_id: str = ""
+    """po_..."""
+    provider: str = ""
+    """Provider."""
+    currency: str = ""
+    """ISO 4217 code."""
+    sequence: int = 0
+    """Position among the events of this payout, from 1 without gap."""
+    previous_event_id: str = ""
+    """The payout's event before; empty for the first."""
+    occurred_ms: int = 0
+    """Time of the input, ms since the epoch, UTC."""
+    from_status: PayoutStatus = "unrecognized"
+    """Status before; unrecognized before it existed."""
+    to_status: PayoutStatus = "unrecognized"
+    """Status after."""
+    payout: PayoutObject | None = None
+    """The payout after it."""
+    postings: tuple[Posting, ...] = ()
+    """The event's balanced ledger entry; empty when no money moves."""
+    transaction: PayoutTransaction | None = None
+    """How it changed the tenant's balance; null when it did not."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+    cause_topic: str = ""
+    """Topic of the input that caused this."""
+    cause_partition: int = 0
+    """Partition of that input."""
+    cause_offset: int = 0
+    """Offset of that input."""
+    ordinal: int = 0
+    """Position among the events of that input, from 0."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1610,6 +1839,10 @@ Record = (
     | CustomerCommand
     | CustomerEvent
     | CustomerReply
+    | PayoutCommand
+    | PayoutReply
+    | PayoutRequest
+    | PayoutEvent
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -1638,4 +1871,8 @@ RECORDS: dict[str, type[Record]] = {
     "CustomerCommand": CustomerCommand,
     "CustomerEvent": CustomerEvent,
     "CustomerReply": CustomerReply,
+    "PayoutCommand": PayoutCommand,
+    "PayoutReply": PayoutReply,
+    "PayoutRequest": PayoutRequest,
+    "PayoutEvent": PayoutEvent,
 }
