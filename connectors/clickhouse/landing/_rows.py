@@ -15,6 +15,7 @@ from connectors.clickhouse.landing._tables import (
     PAYMENT_INPUTS,
     REJECTIONS,
     SETTLEMENT_EVENTS,
+    WEBHOOK_ATTEMPTS,
     Row,
 )
 from schemas import catalogue, codec, records
@@ -26,6 +27,7 @@ LANDED_TOPICS: tuple[catalogue.Topic, ...] = (
     catalogue.SETTLEMENT_EVENTS,
     catalogue.PAYMENTS_INPUTS,
     catalogue.RECORDS_REJECTED,
+    catalogue.WEBHOOKS_ATTEMPTS,
 )
 
 
@@ -110,6 +112,9 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
     elif isinstance(record, records.Rejection):
         legs = []
         tables.setdefault(REJECTIONS.name, []).append(_rejection(record) + end)
+    elif isinstance(record, records.WebhookDelivery):
+        legs = []
+        tables.setdefault(WEBHOOK_ATTEMPTS.name, []).append(_webhook_attempt(record) + end)
     elif isinstance(record, records.ClockTick):
         return False
     else:
@@ -310,6 +315,32 @@ def _settlement_event(event: records.SettlementEvent) -> Row:
         event.cause_partition,
         event.cause_offset,
         event.ordinal,
+    )
+
+
+def _webhook_attempt(delivery: records.WebhookDelivery) -> Row:
+    """What came of an attempt; the event itself is in a book of its own."""
+    return (
+        delivery.tenant,
+        delivery.endpoint_id,
+        delivery.delivery_id,
+        delivery.event_id,
+        delivery.event_type,
+        delivery.payment_id,
+        delivery.sequence,
+        delivery.api_version,
+        delivery.replay,
+        delivery.state,
+        delivery.attempt,
+        delivery.queued_ms,
+        delivery.attempted_ms,
+        delivery.next_attempt_ms,
+        delivery.duration_ms,
+        delivery.status_code,
+        delivery.failure,
+        delivery.source_topic,
+        delivery.source_partition,
+        delivery.source_offset,
     )
 
 

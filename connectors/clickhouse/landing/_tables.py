@@ -167,6 +167,16 @@ REJECTIONS = Table(
     ),
 )
 
+WEBHOOK_ATTEMPTS = Table(
+    name="webhook_attempts",
+    structure=(
+        "tenant String, endpoint_id String, delivery_id String, event_id String, event_type String, payment_id String, "
+        "sequence Int64, api_version String, replay String, state String, attempt Int32, queued_ms Int64, attempted_ms Int64, "
+        "next_attempt_ms Int64, duration_ms Int64, status_code Int32, failure String, source_topic String, "
+        f"source_partition Int32, source_offset Int64, {_PLACE}"
+    ),
+)
+
 BOOKS: tuple[Table, ...] = (
     PAYMENT_EVENTS,
     LEDGER_ENTRIES,
@@ -174,6 +184,7 @@ BOOKS: tuple[Table, ...] = (
     SETTLEMENT_EVENTS,
     PAYMENT_INPUTS,
     REJECTIONS,
+    WEBHOOK_ATTEMPTS,
     ERRORS,
 )
 """In the order in which a batch is appended to them."""
