@@ -14,8 +14,10 @@ from schemas.catalogue import PAYMENTS_INPUTS
 from schemas.partitioner import partition_of
 from schemas.views import PaymentView
 from streams.core import keys
-from streams.core._objects import NO_TEXTS, charge_object, dispute_object, payment_object, refund_object
+from streams.core._objects import charge_object, dispute_object, payment_object, refund_object
+from streams.core._texts import of_object, of_payment
 from streams.core.errors import StateUnreadable
+from streams.core.ids import charge_id
 from streams.core.state import Payment, Texts, decode
 from streams.runtime import POSITIONS_KEY, Behind, NotHeld, StreamsError
 
@@ -88,18 +90,27 @@ def view(get: Get, tenant: str, payment_id: str, *, partition: int) -> PaymentVi
     if value is None:
         return None
     payment = decode(Payment, value)
-    written = get(keys.texts(tenant, payment_id)) if payment.has_texts else None
-    texts = NO_TEXTS if written is None else decode(Texts, written)
+
+    def texts_of(object_id: str, version: int) -> Texts:
+        return of_object(get, tenant, payment_id, object_id, version)
+
     positions = get(POSITIONS_KEY)
     return PaymentView(
         tenant=tenant,
-        payment=payment_object(payment_id, payment, texts),
+        payment=payment_object(payment_id, payment, of_payment(get, tenant, payment_id, payment)),
         charges=tuple(
-            charge_object(payment_id, payment, number, attempt, "")
+            charge_object(
+                payment_id, payment, number, attempt, "", texts=texts_of(charge_id(payment_id, number), attempt.texts)
+            )
             for number, attempt in enumerate(payment.attempts, 1)
         ),
-        refunds=tuple(refund_object(payment_id, payment, refund) for refund in payment.refunds),
-        disputes=tuple(dispute_object(payment_id, payment, dispute) for dispute in payment.disputes),
+        refunds=tuple(
+            refund_object(payment_id, payment, refund, texts_of(refund.id, refund.texts)) for refund in payment.refunds
+        ),
+        disputes=tuple(
+            dispute_object(payment_id, payment, dispute, texts_of(dispute.id, dispute.texts))
+            for dispute in payment.disputes
+        ),
         sequence=payment.sequence,
         partition=partition,
         position=0 if positions is None else _positions.decode(positions).get(PAYMENTS_INPUTS.name, 0),

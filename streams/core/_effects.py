@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from schemas.records import ProposalObject, ProviderOperation
 from streams.core import checks, conversions, fees, ids, keys, ledger, reserves
-from streams.core._guards import dispute_of, voiding
+from streams.core._guards import dispute_of, evidence_of, metadata_of, refund_of, voiding
 from streams.core._objects import disputed_minor, left_minor, refunded_minor
 from streams.core._step import Step
 from streams.core.ledger import Postings
-from streams.core.state import Attempt, Payment, Proposal, Refund, Texts, encode
+from streams.core.state import Attempt, Dispute, Payment, Proposal, Refund, Texts, encode
 
 
 def create(step: Step) -> None:
@@ -34,12 +34,69 @@ def create(step: Step) -> None:
 
 
 def update(step: Step) -> None:
-    """Amount or payment method are changed."""
+    """What the command names is changed."""
     _take_method(step)
-    asked = step.command.amount_minor
-    if asked is not None and asked != step.payment.amount_minor:
+    command, payment = step.command, step.payment
+    asked = command.amount_minor
+    if asked is not None and asked != payment.amount_minor:
         step.changes["amount_minor"] = asked
-        step.changes["created_minor"] = step.payment.created_minor or step.payment.amount_minor
+        step.changes["created_minor"] = payment.created_minor or payment.amount_minor
+    if "currency" in command.given and command.currency != payment.currency:
+        step.changes["currency"] = command.currency
+        step.changes["created_currency"] = payment.created_currency or payment.currency
+    if "capture_method" in command.given:
+        step.changes["manual"] = command.capture_method == "manual"
+    if "customer" in command.given:
+        step.changes["customer"] = command.customer
+    update_words(step)
+
+
+def update_words(step: Step) -> None:
+    """Description and metadata are changed."""
+    payment, before = step.payment, step.texts
+    after = _written(step, before)
+    if after != before:
+        step.changes["texts"] = step.write_texts("", after, replaces=payment.texts if payment.has_texts else None)
+        step.changes["has_texts"] = True
+
+
+def update_charge(step: Step) -> None:
+    """Description and metadata of the charge are changed; until then they are the payment's."""
+    step.number = ids.attempt_of(step.command.object_id, step.payment_id)
+    attempt = step.payment.attempts[step.number - 1]
+    before = step.texts_of(step.charge_id, attempt.texts) if attempt.texts else step.texts
+    after = _written(step, Texts(before.description, before.metadata))
+    version = step.write_texts(step.charge_id, after, replaces=attempt.texts or None)
+    step.attempt = replace(attempt, texts=version)
+
+
+def update_refund(step: Step) -> None:
+    """Metadata of the refund is changed."""
+    refund = refund_of(step)
+    assert refund is not None  # required before
+    step.number, step.attempt = refund.attempt, step.payment.attempts[refund.attempt - 1]
+    after = _written(step, step.texts_of(refund.id, refund.texts))
+    step.refund = replace(refund, texts=step.write_texts(refund.id, after, replaces=refund.texts or None))
+
+
+def update_dispute(step: Step) -> None:
+    """Metadata of the dispute is changed, and what is to be submitted as evidence later."""
+    dispute = dispute_of(step)
+    assert dispute is not None  # required before
+    step.number, step.attempt = dispute.attempt, step.payment.attempts[dispute.attempt - 1]
+    after = _written(step, step.texts_of(dispute.id, dispute.texts))
+    step.dispute = replace(dispute, texts=step.write_texts(dispute.id, after, replaces=dispute.texts or None))
+
+
+def _written(step: Step, before: Texts) -> Texts:
+    """The texts with what the command changes of them."""
+    command = step.command
+    return replace(
+        before,
+        description=command.description if "description" in command.given else before.description,
+        metadata=metadata_of(step, before.metadata),
+        evidence=evidence_of(step, before.evidence),
+    )
 
 
 def begin_confirmation(step: Step) -> None:
@@ -312,7 +369,11 @@ def begin_refund(step: Step) -> None:
         waiting=key,
         fee_returned_minor=_returned_fee_minor(step, attempt, amount_minor),
         settled_minor=0 if conversions.of(attempt) is None else settled_minor,
+        created_ms=step.input.time_ms,
     )
+    if command.metadata:
+        version = step.write_texts(refund.id, Texts(metadata=command.metadata), replaces=None)
+        refund = step.refund = replace(refund, texts=version)
     returned_minor = refund.fee_returned_minor
     step.postings = (*postings, *ledger.fee_returned(step.tenant, returned_minor, step.settles_in))
     if settled_minor:
@@ -362,18 +423,24 @@ def _returned_fee_minor(step: Step, attempt: Attempt, amount_minor: int) -> int:
 
 
 def ask_evidence(step: Step) -> None:
-    """The provider is given the evidence."""
-    _ask_about_dispute(step, "submit_evidence")
+    """The provider is given the evidence, with what was kept of it before."""
+    dispute = dispute_of(step)
+    assert dispute is not None  # required before
+    before = step.texts_of(dispute.id, dispute.texts)
+    after = _written(step, before)
+    if after != before:
+        dispute = replace(dispute, texts=step.write_texts(dispute.id, after, replaces=dispute.texts or None))
+    _ask_about_dispute(step, dispute, "submit_evidence", evidence=after.evidence)
 
 
 def ask_to_accept(step: Step) -> None:
     """The provider is told that the tenant gives in."""
-    _ask_about_dispute(step, "accept_dispute")
-
-
-def _ask_about_dispute(step: Step, operation: ProviderOperation) -> None:
     dispute = dispute_of(step)
     assert dispute is not None  # required before
+    _ask_about_dispute(step, dispute, "accept_dispute", evidence={})
+
+
+def _ask_about_dispute(step: Step, dispute: Dispute, operation: ProviderOperation, *, evidence: dict[str, str]) -> None:
     step.number, step.attempt = dispute.attempt, step.payment.attempts[dispute.attempt - 1]
     dispute = step.dispute = replace(
         dispute,
@@ -389,6 +456,7 @@ def _ask_about_dispute(step: Step, operation: ProviderOperation) -> None:
         provider=step.attempt.provider,
         amount_minor=dispute.amount_minor,
         reference=dispute.reference,
+        evidence=evidence,
     )
 
 

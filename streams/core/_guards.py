@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from streams.core import _texts, ids
 from streams.core._objects import disputed_minor, left_minor
 from streams.core._step import Step
+from streams.core.checks import EVIDENCE_KEYS_MAX, METADATA_KEYS_MAX
 from streams.core.errors import CommandError
-from streams.core.state import Dispute
+from streams.core.state import Dispute, Refund
 
 ATTEMPTS_MAX = 32
 REFUNDS_MAX = 100
@@ -35,9 +39,78 @@ def at_most_the_authorisation(step: Step) -> None:
 
 
 def something_to_change(step: Step) -> None:
-    """An amount or a payment method."""
-    if step.command.amount_minor is None and not step.command.payment_method:
+    """Something to change; and for another currency or capture method, a payment that was never attempted."""
+    command = step.command
+    if command.amount_minor is None and not command.payment_method and not command.given:
         raise CommandError("nothing_to_update", param="amount_minor")
+    for name in ("currency", "capture_method"):
+        if name in command.given and step.payment.attempts:
+            raise CommandError("payment_attempted", param=name)
+    metadata_of(step, step.texts.metadata)
+
+
+def words_to_change(step: Step) -> None:
+    """A description or metadata within their limits."""
+    metadata_of(step, step.texts.metadata)
+
+
+def metadata_of(step: Step, known: Mapping[str, str]) -> dict[str, str]:
+    """Metadata after the command. Raises `CommandError` when it is more than may be kept."""
+    command = step.command
+    if "metadata" not in command.given:
+        return dict(known)
+    after = _texts.merged(known, command.metadata, cleared=not command.metadata)
+    if len(after) > METADATA_KEYS_MAX:
+        detail = f"metadata would have {len(after)} keys; at most {METADATA_KEYS_MAX} are allowed. Remove some with empty values."
+        raise CommandError("parameter_invalid", param="metadata", detail=detail)
+    return after
+
+
+def evidence_of(step: Step, known: Mapping[str, str]) -> dict[str, str]:
+    """Evidence after the command. Raises `CommandError` when it is more than may be kept."""
+    command = step.command
+    submitted = command.kind == "submit_evidence" and bool(command.evidence)
+    if "evidence" not in command.given and not submitted:
+        return dict(known)
+    after = _texts.merged(known, command.evidence, cleared=not command.evidence)
+    if len(after) > EVIDENCE_KEYS_MAX:
+        detail = f"evidence would have {len(after)} texts; at most {EVIDENCE_KEYS_MAX} are allowed. Remove some with empty values."
+        raise CommandError("parameter_invalid", param="evidence", detail=detail)
+    return after
+
+
+def charge_is_known(step: Step) -> None:
+    """A charge of this payment."""
+    object_id = step.command.object_id
+    number = ids.attempt_of(object_id, step.payment_id)
+    if not 0 < number <= len(step.payment.attempts):
+        raise CommandError("charge_missing", param="object_id", object_id=object_id)
+    attempt = step.payment.attempts[number - 1]
+    metadata_of(step, (step.texts_of(object_id, attempt.texts) if attempt.texts else step.texts).metadata)
+
+
+def refund_of(step: Step) -> Refund | None:
+    """The refund that the command names; None when the payment has no such one."""
+    object_id = step.command.object_id
+    return next((one for one in step.payment.refunds if one.id == object_id), None)
+
+
+def refund_is_known(step: Step) -> None:
+    """A refund of this payment."""
+    refund = refund_of(step)
+    if refund is None:
+        raise CommandError("refund_missing", param="object_id", object_id=step.command.object_id)
+    metadata_of(step, step.texts_of(refund.id, refund.texts).metadata)
+
+
+def dispute_is_known(step: Step) -> None:
+    """A dispute of this payment; for evidence, one that waits for the tenant's response."""
+    command = step.command
+    responds = bool(command.evidence) or "evidence" in command.given
+    dispute = _responding(step) if responds else _known_dispute(step)
+    texts = step.texts_of(dispute.id, dispute.texts)
+    metadata_of(step, texts.metadata)
+    evidence_of(step, texts.evidence)
 
 
 def dispute_of(step: Step) -> Dispute | None:
@@ -48,17 +121,31 @@ def dispute_of(step: Step) -> Dispute | None:
 
 def waits_for_response(step: Step) -> None:
     """A dispute that waits for the tenant's response, and nothing asked about it meanwhile."""
+    dispute = _responding(step)
+    if step.command.kind != "submit_evidence":
+        return
+    texts = step.texts_of(dispute.id, dispute.texts)
+    metadata_of(step, texts.metadata)
+    if not evidence_of(step, texts.evidence):
+        raise CommandError("evidence_missing", param="evidence")
+
+
+def _known_dispute(step: Step) -> Dispute:
     dispute = dispute_of(step)
     if dispute is None:
         raise CommandError("dispute_missing", param="object_id", object_id=step.command.object_id)
+    return dispute
+
+
+def _responding(step: Step) -> Dispute:
+    dispute = _known_dispute(step)
     if dispute.operation:
         raise CommandError("dispute_busy")
-    inquiry = dispute.status == "warning_needs_response" and step.command.kind == "submit_evidence"
+    inquiry = dispute.status == "warning_needs_response" and step.command.kind != "close_dispute"
     if not (inquiry or dispute.status == "needs_response") or dispute.doubt:
-        wish = "take evidence" if step.command.kind == "submit_evidence" else "be accepted"
+        wish = "be accepted" if step.command.kind == "close_dispute" else "take evidence"
         raise CommandError("dispute_unexpected_state", status=dispute.status, wish=wish)
-    if step.command.kind == "submit_evidence" and not step.command.evidence:
-        raise CommandError("evidence_missing", param="evidence")
+    return dispute
 
 
 def at_most_what_is_left(step: Step) -> None:
@@ -75,6 +162,28 @@ def at_most_what_is_left(step: Step) -> None:
 
 
 # Guards.
+
+
+def names_charge(step: Step) -> bool:
+    """It names a charge."""
+    return step.command.object_id.startswith(ids.CHARGE_PREFIX)
+
+
+def names_refund(step: Step) -> bool:
+    """It names a refund."""
+    return step.command.object_id.startswith("re_")
+
+
+def names_dispute(step: Step) -> bool:
+    """It names a dispute."""
+    return step.command.object_id.startswith("dp_")
+
+
+def only_words(step: Step) -> bool:
+    """It names nothing but description and metadata."""
+    command = step.command
+    words = bool(command.given) and set(command.given) <= {"description", "metadata"}
+    return words and command.amount_minor is None and not command.payment_method
 
 
 def is_to_be_confirmed(step: Step) -> bool:

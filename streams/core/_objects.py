@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from schemas.records import ChargeObject, ChargeStatus, DisputeObject, PaymentObject, RefundObject
 from streams.core import ids
+from streams.core._texts import NO_TEXTS
 from streams.core.errors import last_error_message
 from streams.core.state import Attempt, AttemptStatus, Dispute, Payment, Refund, Texts
 
-NO_TEXTS = Texts()
+__all__ = [
+    "NO_TEXTS",
+    "charge_object",
+    "dispute_object",
+    "disputed_minor",
+    "left_minor",
+    "payment_object",
+    "refund_object",
+    "refunded_minor",
+]
 
 _CHARGE_STATUS: dict[AttemptStatus, ChargeStatus] = {
     "pending": "pending",
@@ -81,8 +91,10 @@ def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentOb
     )
 
 
-def charge_object(payment_id: str, payment: Payment, number: int, attempt: Attempt, message: str) -> ChargeObject:
-    """Attempt `number`, with the provider's words where it just failed."""
+def charge_object(
+    payment_id: str, payment: Payment, number: int, attempt: Attempt, message: str, *, texts: Texts = NO_TEXTS
+) -> ChargeObject:
+    """Attempt `number`, with the provider's words where it just failed, and its own texts where it has any."""
     if attempt.status == "captured":
         refunded = refunded_minor(payment) if payment.refunds else 0
     else:
@@ -102,10 +114,13 @@ def charge_object(payment_id: str, payment: Payment, number: int, attempt: Attem
         tenant_fee_minor=attempt.tenant_fee_minor,
         failure_code=attempt.failure_code,
         failure_message=message,
+        has_texts=attempt.texts > 0,
+        description=texts.description,
+        metadata=texts.metadata,
     )
 
 
-def refund_object(payment_id: str, payment: Payment, refund: Refund) -> RefundObject:
+def refund_object(payment_id: str, payment: Payment, refund: Refund, texts: Texts = NO_TEXTS) -> RefundObject:
     """The refund."""
     return RefundObject(
         id=refund.id,
@@ -117,11 +132,15 @@ def refund_object(payment_id: str, payment: Payment, refund: Refund) -> RefundOb
         provider=payment.attempts[refund.attempt - 1].provider,
         provider_reference=refund.reference,
         failure_reason=refund.failure,
+        metadata=texts.metadata,
+        created_ms=refund.created_ms,
     )
 
 
-def dispute_object(payment_id: str, payment: Payment, dispute: Dispute) -> DisputeObject:
-    """The dispute."""
+def dispute_object(
+    payment_id: str, payment: Payment, dispute: Dispute, texts: Texts = NO_TEXTS, *, in_event: bool = False
+) -> DisputeObject:
+    """The dispute. Events leave its evidence out: it is long, and of use to whoever asks for the dispute only."""
     return DisputeObject(
         id=dispute.id,
         charge=ids.charge_id(payment_id, dispute.attempt),
@@ -136,4 +155,7 @@ def dispute_object(payment_id: str, payment: Payment, dispute: Dispute) -> Dispu
         evidence_due_ms=dispute.due_ms,
         evidence_submitted=dispute.submitted,
         outcome_unknown=dispute.doubt != "",
+        metadata=texts.metadata,
+        evidence={} if in_event else texts.evidence,
+        created_ms=dispute.created_ms,
     )

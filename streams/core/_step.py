@@ -23,11 +23,11 @@ from schemas.records import (
     ProviderResult,
     RoutingDecision,
 )
-from streams.core import _objects, conversions, deadlines, ids, keys, ledger, routing, tenants
+from streams.core import _objects, _texts, conversions, deadlines, ids, ledger, routing, tenants
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import InvariantBroken
 from streams.core.ledger import Postings
-from streams.core.state import Attempt, Dispute, Payment, Refund, TenantState, Texts, decode, encode
+from streams.core.state import Attempt, Dispute, Payment, Refund, TenantState, Texts, encode
 
 NO_PAYMENT = Payment("none", 0, "", manual=False, payment_method="", customer="", created_ms=0)
 _NO_COMMAND = PaymentCommand()
@@ -44,6 +44,7 @@ class Step:
     """
 
     __slots__ = (
+        "_object_texts",
         "_tenant_state",
         "attempt",
         "attribution",
@@ -98,7 +99,8 @@ class Step:
         self.notice = notice
         self.decision = Decision() if decision is None else decision
         self.digest = ids.input_digest(input.topic, input.partition, input.offset)
-        self.texts = _objects.NO_TEXTS
+        self.texts = _texts.NO_TEXTS
+        self._object_texts: dict[str, Texts] = {}
         self.number = 0
         self.attempt: Attempt | None = None
         if payment is not None:
@@ -106,11 +108,8 @@ class Step:
                 self.number = len(payment.attempts)
                 self.attempt = payment.attempts[-1]
             if payment.has_texts:
-                value = view.get(keys.texts(tenant, payment_id))
-                if value is None:
-                    message = f"{tenant}/{payment_id} has lost its texts"
-                    raise InvariantBroken(message)
-                self.texts = decode(Texts, value)
+                texts = _texts.of_payment(view.get, tenant, payment_id, payment)
+                self.texts = _texts.must_be(texts, tenant=tenant, payment_id=payment_id)
         self.event_id = ""
         self.message = ""
         self.refund: Refund | None = None
@@ -158,6 +157,34 @@ class Step:
             raise InvariantBroken(message)
         return self.dispute
 
+    def texts_of(self, object_id: str, version: int) -> Texts:
+        """What the tenant wrote about a charge, refund or dispute of the payment; version 0: nothing."""
+        if not version:
+            return _texts.NO_TEXTS
+        texts = self._object_texts.get(object_id)
+        if texts is None:
+            found = _texts.of_object(self.view.get, self.tenant, self.payment_id, object_id, version)
+            texts = self._object_texts[object_id] = _texts.must_be(
+                found, tenant=self.tenant, payment_id=self.payment_id
+            )
+        return texts
+
+    def write_texts(self, object_id: str, texts: Texts, *, replaces: int | None) -> int:
+        """Keep what the tenant wrote, of the payment where `object_id` is empty; returns the version's number."""
+        if object_id:
+            self._object_texts[object_id] = texts
+        else:
+            self.texts = texts
+        return _texts.keep(
+            self.decision,
+            texts,
+            tenant=self.tenant,
+            payment_id=self.payment_id,
+            object_id=object_id,
+            replaces=replaces,
+            now_ms=self.input.time_ms,
+        )
+
     def tenant_state(self) -> TenantState | None:
         """The tenant's configuration; None for one that was never known."""
         if self._tenant_state is None:
@@ -187,6 +214,7 @@ class Step:
         reference: str = "",
         capture: bool = False,
         final_capture: bool = True,
+        evidence: dict[str, str] | None = None,
         inquiry: int = 0,
     ) -> None:
         """Ask a provider for something; with `inquiry`, what became of the request that would be made so."""
@@ -213,7 +241,7 @@ class Step:
                 provider_reference=reference,
                 description=self.texts.description,
                 final_capture=final_capture,
-                evidence=self.command.evidence,
+                evidence=evidence or {},
                 requested_ms=self.input.time_ms,
                 attribution=self.attribution,
             )
@@ -320,9 +348,22 @@ class Step:
                 payment=_objects.payment_object(self.payment_id, payment, self.texts),
                 charge=None
                 if attempt is None
-                else _objects.charge_object(self.payment_id, payment, number, attempt, self.message),
-                refund=None if refund is None else _objects.refund_object(self.payment_id, payment, refund),
-                dispute=None if dispute is None else _objects.dispute_object(self.payment_id, payment, dispute),
+                else _objects.charge_object(
+                    self.payment_id,
+                    payment,
+                    number,
+                    attempt,
+                    self.message,
+                    texts=self.texts_of(self.charge_id, attempt.texts) if attempt.texts else _texts.NO_TEXTS,
+                ),
+                refund=None
+                if refund is None
+                else _objects.refund_object(self.payment_id, payment, refund, self.texts_of(refund.id, refund.texts)),
+                dispute=None
+                if dispute is None
+                else _objects.dispute_object(
+                    self.payment_id, payment, dispute, self.texts_of(dispute.id, dispute.texts), in_event=True
+                ),
                 proposal=self.proposal,
                 decision=self.routing,
                 postings=ledger.balanced(self.postings),

@@ -38,9 +38,20 @@ CAPTURE_DAYS_MAX = 31
 ACTION_HOURS_MAX = 31 * 24
 AVAILABLE_DELAY_MS_MAX = 31 * 86_400_000
 RESERVE_DAYS_MAX = 366
+PAYOUT_DELAY_MS_MAX = 31 * 86_400_000
 URL_CHARS_MAX = 2_000
 EVIDENCE_KEYS_MAX = 30
 EVIDENCE_VALUE_CHARS_MAX = 5_000
+
+UPDATABLE = ("capture_method", "currency", "customer", "description", "evidence", "metadata")
+"""What `given` may name."""
+_UPDATABLE_OF = {
+    "": frozenset(UPDATABLE) - {"evidence"},
+    "ch_": frozenset({"description", "metadata"}),
+    "re_": frozenset({"metadata"}),
+    "dp_": frozenset({"evidence", "metadata"}),
+}
+"""By what an update is about: the payment itself, or a charge, refund or dispute of it."""
 
 CANCELLATION_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer", "abandoned")
 REFUND_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer")
@@ -231,9 +242,28 @@ def check_command(command: PaymentCommand) -> None:
         _refuse("invalid_field", "reason", f"A refund's reason is one of {', '.join(REFUND_REASONS[1:])}.")
     if command.kind == "propose" and not 0 < len(command.resolution) <= TEXT_CHARS_MAX:
         _refuse("invalid_field", "resolution", "A proposal says what it resolves to.")
+    if command.given:
+        _check_given(command)
+    if command.kind == "update" and command.object_id and command.object_id[:3] not in _UPDATABLE_OF:
+        _refuse(
+            "invalid_field", "object_id", "An update is about a payment, or about a charge, refund or dispute of it."
+        )
     if command.reply_partition is not None and command.reply_partition < 0:
         _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
     _check_command_texts(command)
+
+
+def _check_given(command: PaymentCommand) -> None:
+    """What a command says it changes, it may change."""
+    may = _UPDATABLE_OF.get(command.object_id[:3]) if command.kind in ("update", "submit_evidence") else None
+    if may is None or not may.issuperset(command.given):
+        _refuse(
+            "invalid_field", "given", f"given names some of {', '.join(sorted(may or ()))}, and nothing here otherwise."
+        )
+    if "currency" in command.given:
+        _check_currency(command.currency)
+    if "capture_method" in command.given and command.capture_method == "unrecognized":
+        _refuse("invalid_field", "capture_method", "capture_method must be automatic or manual.")
 
 
 def _check_create(command: PaymentCommand) -> None:
@@ -392,6 +422,10 @@ def _check_terms(tenant: Tenant) -> None:
         _refuse("invalid_field", "action_hours", f"A challenge lasts 1 to {ACTION_HOURS_MAX} hours.")
     if not 0 <= tenant.available_delay_ms <= AVAILABLE_DELAY_MS_MAX:
         _refuse("invalid_field", "available_delay_ms", f"available_delay_ms must be 0 to {AVAILABLE_DELAY_MS_MAX}.")
+    if not 0 <= tenant.payout_delay_ms <= PAYOUT_DELAY_MS_MAX:
+        _refuse("invalid_field", "payout_delay_ms", f"payout_delay_ms must be 0 to {PAYOUT_DELAY_MS_MAX}.")
+    if tenant.payout_schedule == "unrecognized":
+        _refuse("invalid_field", "payout_schedule", "payout_schedule must be manual or automatic.")
     _check_reserve(tenant)
 
 
@@ -427,3 +461,16 @@ def check_time(time_ms: int) -> None:
     """Raises `Refused` when a record's timestamp is no time that can be worked with."""
     if not windows.TIME_MS_MIN <= time_ms <= windows.TIME_MS_MAX:
         _refuse("invalid_field", "timestamp", f"{time_ms} ms is no time of a payment; set the record's timestamp.")
+
+
+def check_cards(fields: Iterable[tuple[str, str]]) -> None:
+    """Raises `Refused` where a text, given with its field's name, holds what looks like a card number."""
+    _check_cards(fields)
+
+
+def check_own_words(tenant: str, who: Attribution, metadata: Mapping[str, str]) -> None:
+    """Raises `Refused` when a command's tenant, attribution or metadata break what every command keeps to."""
+    _check_tenant(tenant)
+    _check_attribution(who)
+    _check_metadata(metadata)
+    _check_cards(("metadata", text) for pair in metadata.items() for text in pair)

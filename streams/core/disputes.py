@@ -104,7 +104,14 @@ def _stated(step: Step, known: Dispute | None, dispute_id: str) -> Dispute:
     """The dispute as the notice has it; held when it can't be so."""
     notice = step.notice
     impossible = notice.currency != step.payment.currency or notice.withdrawn_minor > notice.amount_minor
-    dispute = known or Dispute(dispute_id, step.number, notice.dispute_reference, notice.amount_minor, "unrecognized")
+    dispute = known or Dispute(
+        dispute_id,
+        step.number,
+        notice.dispute_reference,
+        notice.amount_minor,
+        "unrecognized",
+        created_ms=step.input.time_ms,
+    )
     if impossible:
         status = notice.dispute_status if known is None else known.status
         return replace(dispute, status=status, sequence=notice.sequence, doubt="held")

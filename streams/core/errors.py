@@ -51,6 +51,8 @@ class ErrorKind(msgspec.Struct, frozen=True, kw_only=True):
     """Says what is wrong and what to do; `{names}` are filled in."""
     retryable: bool = False
     """Whether the same wish can succeed later."""
+    said: str = ""
+    """The code that callers see, where several errors share Stripe's word for them; empty: `code`."""
 
 
 _INVALID = "invalid_request_error"
@@ -96,7 +98,25 @@ _KINDS = (
         code="nothing_to_update",
         type=_INVALID,
         http_status=400,
-        message="There is nothing to update. Send an amount or a payment method; the currency can't be changed.",
+        message="There is nothing to update. Send what is to be changed, such as an amount or metadata.",
+    ),
+    ErrorKind(
+        code="payment_attempted",
+        type=_INVALID,
+        http_status=400,
+        message="This payment was attempted already, so its currency and capture method stay. Create a new payment.",
+    ),
+    ErrorKind(
+        code="charge_missing",
+        type=_INVALID,
+        http_status=404,
+        message="This payment has no charge {object_id}. Check the id.",
+    ),
+    ErrorKind(
+        code="refund_missing",
+        type=_INVALID,
+        http_status=404,
+        message="This payment has no refund {object_id}. Check the id.",
     ),
     ErrorKind(
         code="dispute_missing",
@@ -241,6 +261,64 @@ _KINDS = (
         http_status=400,
         message="The customer had paid before the cancellation reached the provider. Refund the payment instead.",
     ),
+    ErrorKind(
+        code="object_missing",
+        said="resource_missing",
+        type=_INVALID,
+        http_status=404,
+        message="No such {what}. Check the id, and the key that it was made with.",
+    ),
+    ErrorKind(
+        code="payment_method_unexpected_state",
+        type=_INVALID,
+        http_status=400,
+        message="This payment method {why}.",
+    ),
+    ErrorKind(
+        code="payment_method_limit",
+        type=_INVALID,
+        http_status=400,
+        message="This customer has {limit} payment methods, the most there can be. Detach one that is not needed.",
+    ),
+    ErrorKind(
+        code="setup_intent_unexpected_state",
+        type=_INVALID,
+        http_status=400,
+        message="This setup intent is {status}, so it cannot be asked to {wish}.",
+    ),
+    ErrorKind(
+        code="setup_method_missing",
+        said="parameter_missing",
+        type=_INVALID,
+        http_status=400,
+        message="A payment method is needed to confirm. Send payment_method.",
+    ),
+    ErrorKind(
+        code="setup_declined",
+        said="card_declined",
+        type="card_error",
+        http_status=402,
+        message="The card was declined. Confirm again with another payment method.",
+    ),
+    ErrorKind(
+        code="setup_intent_authentication_failure",
+        type="card_error",
+        http_status=402,
+        message="The customer did not do what their bank asked. Confirm again, with this or another payment method.",
+    ),
+    ErrorKind(
+        code="balance_insufficient",
+        type=_INVALID,
+        http_status=400,
+        message="{asked} is more than the {left} {currency} (in minor units) that are settled at {provider} and not paid out yet. Ask for at most that much, or wait for the next settlement window to close.",
+        retryable=True,
+    ),
+    ErrorKind(
+        code="payout_not_cancelable",
+        type=_INVALID,
+        http_status=400,
+        message="This payout is {status}. Only a pending payout can be canceled: one that the provider was not asked for yet.",
+    ),
 )
 
 CATALOGUE: dict[str, ErrorKind] = {kind.code: kind for kind in _KINDS}
@@ -262,7 +340,7 @@ class CommandError(CoreError):
         self.http_status = kind.http_status
         self.error = ErrorObject(
             type=kind.type,
-            code=code,
+            code=kind.said or code,
             message=kind.message.format_map(names),
             param=param,
             decline_code=decline_code,

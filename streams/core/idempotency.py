@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
 from schemas.records import Attribution, ErrorObject, PaymentCommand, Reply
-from streams.core import _objects, ids, keys
+from streams.core import _objects, _texts, ids, keys
 from streams.core._step import Step
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import CATALOGUE, CommandError
@@ -47,13 +49,9 @@ def _later_parameters(command: PaymentCommand) -> tuple[object, ...]:
     later: tuple[object, ...] = ()
     if not command.final_capture or command.object_id or command.evidence or command.resolution:
         later = (command.object_id, command.final_capture, command.evidence, command.resolution)
-    return (*later, command.personal_key, command.personal) if command.personal else later
-
-
-def texts_of(view: View, tenant: str, payment_id: str, payment: Payment) -> Texts:
-    """Description and metadata of a payment."""
-    value = view.get(keys.texts(tenant, payment_id)) if payment.has_texts else None
-    return decode(Texts, value) if value else _objects.NO_TEXTS
+    if command.personal:
+        later = (*later, command.personal_key, command.personal)
+    return (*later, command.given, command.object_id, command.evidence) if command.given else later
 
 
 def refusal(command: PaymentCommand, input: Input, problem: CommandError, decision: Decision) -> None:  # noqa: A002
@@ -94,7 +92,12 @@ def replay(view: View, input: Input, command: PaymentCommand, stored: StoredRepl
             input=input,
             stored=replace(stored, correlation_id=command.correlation_id),
             payment=payment,
-            texts=_objects.NO_TEXTS if payment is None else texts_of(view, command.tenant, command.payment_id, payment),
+            texts=_texts.NO_TEXTS
+            if payment is None
+            else _texts.of_payment(view.get, command.tenant, command.payment_id, payment),
+            texts_of=lambda object_id, version: _texts.of_object(
+                view.get, command.tenant, command.payment_id, object_id, version
+            ),
             ordinal=0,
             replayed=True,
         )
@@ -120,6 +123,7 @@ def answer(step: Step, stored: StoredReply) -> None:
             stored=stored,
             payment=step.payment,
             texts=step.texts,
+            texts_of=step.texts_of,
             ordinal=len(step.decision.replies),
             replayed=False,
         )
@@ -174,13 +178,25 @@ def _reply(
     stored: StoredReply,
     payment: Payment | None,
     texts: Texts,
+    texts_of: Callable[[str, int], Texts],
     ordinal: int,
     replayed: bool,
 ) -> Reply:
-    refund = dispute = None
-    if payment is not None and stored.refund_id:
-        refund = next((one for one in payment.refunds if one.id == stored.refund_id), None)
-        dispute = next((one for one in payment.disputes if one.id == stored.refund_id), None)
+    refund = dispute = charge = None
+    about = stored.refund_id
+    if payment is not None and about:
+        for one in payment.refunds:
+            if one.id == about:
+                refund = _objects.refund_object(payment_id, payment, one, texts_of(one.id, one.texts))
+        for other in payment.disputes:
+            if other.id == about:
+                dispute = _objects.dispute_object(payment_id, payment, other, texts_of(other.id, other.texts))
+        number = ids.attempt_of(about, payment_id)
+        if 0 < number <= len(payment.attempts):
+            attempt = payment.attempts[number - 1]
+            charge = _objects.charge_object(
+                payment_id, payment, number, attempt, "", texts=texts_of(about, attempt.texts)
+            )
     return Reply(
         correlation_id=stored.correlation_id,
         tenant=tenant,
@@ -189,8 +205,9 @@ def _reply(
         replayed=replayed,
         error=None if stored.error is None else ErrorObject(**msgspec.structs.asdict(stored.error)),
         payment=None if payment is None else _objects.payment_object(payment_id, payment, texts),
-        refund=None if payment is None or refund is None else _objects.refund_object(payment_id, payment, refund),
-        dispute=None if payment is None or dispute is None else _objects.dispute_object(payment_id, payment, dispute),
+        refund=refund,
+        dispute=dispute,
+        charge=charge,
         attribution=attribution,
         cause_topic=input.topic,
         cause_partition=input.partition,

@@ -1,4 +1,4 @@
-"""State keys of both folds, in one place: a letter for the kind, then what it belongs to, parted by slashes.
+"""State keys of all folds, in one place: a letter for the kind, then what it belongs to, parted by slashes.
 
 A tenant id and a payment id hold no slash (`checks`), so no key of one can be read as a key of another. Whatever is
 free text (an idempotency key, a movement id) comes last.
@@ -24,6 +24,8 @@ OPEN_PREFIX = b"o/"
 """Settlement: open windows by the time they close for good, so that a tick finds the due ones first."""
 SEEN_PREFIX = b"s/"
 """Settlement: movements by their time, so that a tick finds the oldest first."""
+PAYOUT_DUE_PREFIX = b"g/"
+"""Settlement: pending payouts by the time from which their provider is asked, so that a tick finds the due ones first."""
 
 _TIME_BYTES = 8
 
@@ -33,9 +35,10 @@ def payment(tenant: str, payment_id: str) -> bytes:
     return f"p/{tenant}/{payment_id}".encode()
 
 
-def texts(tenant: str, payment_id: str) -> bytes:
-    """Description and metadata of a payment, where it has any: written once, apart from what changes often."""
-    return f"x/{tenant}/{payment_id}".encode()
+def texts(tenant: str, payment_id: str, object_id: str = "", *, version: int = 0) -> bytes:
+    """Description and metadata of a payment, or of a charge, refund or dispute of it, in one of their versions."""
+    first = f"x/{tenant}/{payment_id}"
+    return f"{first}/{object_id}/{version}".encode() if version else first.encode()
 
 
 def reply(tenant: str, payment_id: str, idempotency_key: str) -> bytes:
@@ -118,6 +121,26 @@ def open_window_parts(key: bytes) -> tuple[int, bytes]:
     return int.from_bytes(key[start : start + _TIME_BYTES], "big"), key[start + _TIME_BYTES :]
 
 
+def customer(tenant: str, customer_id: str) -> bytes:
+    """Customers: the customer."""
+    return f"u/{tenant}/{customer_id}".encode()
+
+
+def method(tenant: str, method_id: str) -> bytes:
+    """Customers: the saved payment method."""
+    return f"m/{tenant}/{method_id}".encode()
+
+
+def setup(tenant: str, setup_id: str) -> bytes:
+    """Customers: the setup intent."""
+    return f"g/{tenant}/{setup_id}".encode()
+
+
+def answer(tenant: str, idempotency_key: str) -> bytes:
+    """Customers: the answer to the command that came with this idempotency key."""
+    return f"i/{tenant}//{idempotency_key}".encode()
+
+
 def seen(tenant: str, provider: str, currency: str, occurred_ms: int, movement_id: str) -> bytes:
     """Settlement: the mark that this movement is in a window."""
     return (
@@ -131,3 +154,35 @@ def seen_time(key: bytes) -> int:
     """Time of a `seen` key."""
     start = len(SEEN_PREFIX)
     return int.from_bytes(key[start : start + _TIME_BYTES], "big")
+
+
+def payout_terms(tenant: str) -> bytes:
+    """Settlement: when and by whom a tenant's payouts are made, where that is not as everybody's."""
+    return f"q/{tenant}".encode()
+
+
+def payout_claim(tenant: str, payout_id: str) -> bytes:
+    """Settlement: at which provider the payout of an idempotency key is; on the partition of the key tenant//."""
+    return f"k/{tenant}/{payout_id}".encode()
+
+
+def payout_money(tenant: str, provider: str, currency: str) -> bytes:
+    """Settlement: what of a flow was paid out, and what is settled but may not be paid out yet."""
+    return f"v/{tenant}/{provider}/{currency}".encode()
+
+
+def payout(tenant: str, provider: str, currency: str, payout_id: str) -> bytes:
+    """Settlement: one payout."""
+    return f"y/{tenant}/{provider}/{currency}/{payout_id}".encode()
+
+
+def payout_due(due_ms: int, payout_key: bytes) -> bytes:
+    """Settlement: the mark that the payout under `payout_key` is asked for once the clock reaches `due_ms`; sorts by time."""
+    return PAYOUT_DUE_PREFIX + due_ms.to_bytes(_TIME_BYTES, "big") + payout_key
+
+
+def payout_due_parts(key: bytes) -> tuple[int, tuple[str, str, str], str]:
+    """Time, flow (tenant, provider and currency) and payout id of a `payout_due` key."""
+    start = len(PAYOUT_DUE_PREFIX)
+    _, tenant, provider, currency, payout_id = key[start + _TIME_BYTES :].decode().split("/")
+    return int.from_bytes(key[start : start + _TIME_BYTES], "big"), (tenant, provider, currency), payout_id

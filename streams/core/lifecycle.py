@@ -36,6 +36,8 @@ from streams.core.decision import Decision, Input, View
 from streams.core.errors import CommandError, InvariantBroken, Refused, of_refusal
 from streams.core.state import Attempt, Clock, Payment, StoredReply, TenantState, decode, encode
 
+_WISHES = {"update": "have more changed than its description and metadata"}
+"""What a command is called in a refusal, where its kind says too little."""
 _OF_DISPUTES = ("submit_evidence", "accept_dispute")
 _EFFECTS = frozenset({"authorized", "captured", "refunded"})
 """Outcomes that must name the amount and currency that were asked."""
@@ -244,7 +246,8 @@ def _carry_out(step: Step, stored: StoredReply) -> Decision:
     state = _save(step, before)
     if row.answer != "later":
         problem = idempotency.last_error(payment) if row.answer == "failed" else None
-        stored = idempotency.complete(stored, state, problem=problem)
+        about = command.object_id if command.kind == "update" else ""
+        stored = idempotency.complete(stored, state, refund_id=about, problem=problem)
         idempotency.answer(step, stored)
     idempotency.remember(step, stored)
     return step.decision
@@ -260,7 +263,7 @@ def _made_before(step: Step) -> str | None:
     if command.kind == "create":
         if (command.amount_minor, command.currency) != (
             payment.created_minor or payment.amount_minor,
-            payment.currency,
+            payment.created_currency or payment.currency,
         ):
             raise CommandError("idempotency_error", param="idempotency_key")
         return ""
@@ -276,7 +279,7 @@ def _made_before(step: Step) -> str | None:
 
 def unexpected_state(payment: Payment, wish: str) -> CommandError:
     """The error for a command that the payment's state does not allow."""
-    allowed = [kind for kind in table.COMMANDS if table.rows(payment.status, kind)]
+    allowed = [kind for kind in table.COMMANDS if kind != wish and table.rows(payment.status, kind)]
     why = ""
     if payment.status == "processing":
         allowed = []
@@ -291,7 +294,7 @@ def unexpected_state(payment: Payment, wish: str) -> CommandError:
         "payment_intent_unexpected_state",
         status=payment.status,
         why=why,
-        wish=wish,
+        wish=_WISHES.get(wish, wish),
         allowed=", ".join(allowed) or ("to wait" if payment.status == "processing" else "nothing"),
     )
 

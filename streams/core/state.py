@@ -11,7 +11,16 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from schemas.records import DisputeStatus, PaymentStatus, ProviderOperation, ProviderOutcome, RefundStatus, WindowStatus
+from schemas.records import (
+    DisputeStatus,
+    PaymentStatus,
+    PayoutOutcome,
+    PayoutStatus,
+    ProviderOperation,
+    ProviderOutcome,
+    RefundStatus,
+    WindowStatus,
+)
 from streams.core.errors import StateUnreadable
 
 STATE_VERSION = 1
@@ -65,6 +74,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Numbers of the requests that captured a part and left the rest authorised."""
     conversion: Conversion | None = None
     """None: it settles in the payment's own currency. Fees of a converted charge are in the other one."""
+    texts: int = 0
+    """Version of its own description and metadata; 0: it has none, and shows the payment's."""
 
 
 class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -85,6 +96,10 @@ class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Its share of the charge's fee, which the tenant has back."""
     settled_minor: int = 0
     """Of a converted charge: what the tenant has paid for it, in the currency that the charge settled in."""
+    texts: int = 0
+    """Version of its metadata; 0: it has none."""
+    created_ms: int = 0
+    """When it began; 0 for one of before that was kept."""
 
 
 class Dispute(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -119,6 +134,10 @@ class Dispute(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Idempotency key of the command that still waits for an answer; empty when none does."""
     settled_minor: int = 0
     """Of a converted charge: what `withdrawn_minor` is posted as, in the currency that the charge settled in."""
+    texts: int = 0
+    """Version of its metadata and evidence; 0: it has neither."""
+    created_ms: int = 0
+    """When we first heard of it; 0 for one of before that was kept."""
 
 
 class Reserve(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -178,16 +197,22 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When the newest authorisation began."""
     reserves: tuple[Reserve, ...] = ()
     """What is kept of its captures and was not released yet."""
+    texts: int = 0
+    """Version of its texts, where it has any; 0: those that it was created with."""
+    created_currency: str = ""
+    """The currency it was created with, once that has been changed; else empty."""
 
 
 class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the tenant wrote about the payment; never changes."""
+    """What the tenant wrote about a payment, or about a charge, refund or dispute of it, in one version."""
 
     description: str = ""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     personal_key: str = ""
     """ck_...: what `personal` is sealed with; the core never opens it."""
     personal: bytes = b""
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    """Of a dispute: what the tenant has to say, by Stripe's names."""
 
 
 class StoredError(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -211,7 +236,7 @@ class StoredReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payment: bytes = b""
     """The payment's state at the answer: the answer is made from it again, bit for bit."""
     refund_id: str = ""
-    """The refund, or the dispute, that the command was about."""
+    """The refund, the dispute or the charge that the command was about."""
     error: StoredError | None = None
 
 
@@ -293,13 +318,88 @@ class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
     status: WindowStatus = "open"
 
 
+class PayoutTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """When and by whom a tenant's payouts are made."""
+
+    automatic: bool = False
+    delay_ms: int = 0
+    """How long a payout stays pending, and can be canceled."""
+
+
+class PayoutClaim(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where the payout of an idempotency key is, for good."""
+
+    provider: str
+    fingerprint: bytes
+
+
+class PayoutMoney(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What of a flow's settled money was paid out or is being paid out, and what may not be yet."""
+
+    taken_minor: int = 0
+    maturing: tuple[tuple[int, int], ...] = ()
+    """From when (ms since the epoch) a closed window's net may be paid out, and how much that is."""
+
+
+class Payout(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A payout. Its flow and id are in its key."""
+
+    status: PayoutStatus
+    amount_minor: int
+    created_ms: int
+    due_ms: int
+    fingerprint: bytes = b""
+    """What was asked, so that the same key with other parameters is seen; empty of an automatic one."""
+    destination: str = ""
+    description: str = ""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    window_id: str = ""
+    """The window whose close made it; empty when somebody asked for it."""
+    request_id: str = ""
+    """The request that made it, so that what follows can be tied to it."""
+    idempotency_key: str = ""
+    requests: int = 0
+    """Requests made of the provider so far; the newest one carries this number."""
+    reference: str = ""
+    failure_code: str = ""
+    failure_message: str = ""
+    doubt: Doubt = ""
+    conflict: PayoutOutcome | Literal[""] = ""
+    """The last outcome that contradicted this payout, so that its repetition is no news."""
+    canceled_by: str = ""
+    """Idempotency key of the command that canceled it."""
+    paid_ms: int = 0
+    sequence: int = 0
+    last_event_id: str = ""
+
+
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 _encode = msgspec.msgpack.Encoder().encode
 _DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Attempt, Payment, Texts, StoredReply, TenantState, Policy, Health, Clock, Flow, Window)
+    for kind in (
+        Attempt,
+        Payment,
+        Texts,
+        StoredReply,
+        TenantState,
+        Policy,
+        Health,
+        Clock,
+        Flow,
+        Window,
+        PayoutTerms,
+        PayoutClaim,
+        PayoutMoney,
+        Payout,
+    )
 }
+
+
+def register(*kinds: type[msgspec.Struct]) -> None:
+    """Make further kinds decodable: state of a fold that keeps it in a module of its own."""
+    _DECODERS.update((kind, msgspec.msgpack.Decoder(kind)) for kind in kinds)
 
 
 def encode(state: msgspec.Struct) -> bytes:

@@ -105,6 +105,27 @@ class Lives(RuleBasedStateMachine):
             )
         )
 
+    @rule(
+        name=st.sampled_from(PAYMENTS),
+        key=st.integers(0, 5),
+        metadata=st.dictionaries(st.sampled_from(("a", "b")), st.sampled_from(("", "1", "2")), max_size=2),
+        data=st.data(),
+    )
+    def words(self, name, key, metadata, data):
+        about = [""]
+        if ids.payment_id(TENANT, name) in {event.payment_id for event in self.world.events}:
+            payment = self.world.payment(name)
+            about += [one.id for one in (*payment.refunds, *payment.disputes)]
+            about += [
+                ids.charge_id(ids.payment_id(TENANT, name), number + 1) for number in range(len(payment.attempts))
+            ]
+        object_id = data.draw(st.sampled_from(about))
+        self._heard(
+            self.world.send(
+                "update", f"words {key}", of=name, object_id=object_id, given=("metadata",), metadata=metadata
+            )
+        )
+
     def _attempted(self):
         made = {request.payment_id for request in self.world.requests}
         return [name for name in PAYMENTS if ids.payment_id(TENANT, name) in made]

@@ -23,6 +23,10 @@ COMMANDS = {
     "update": {"amount_minor": 900, "payment_method": "pm_other"},
     "update the amount": {"amount_minor": 900},
     "update nothing": {},
+    "update words": {"given": ("description", "metadata"), "metadata": {"order": "1"}},
+    "update of charge": {"given": ("description",), "description": "x"},
+    "update of refund": {"given": ("metadata",), "metadata": {"order": "1"}},
+    "update of dispute": {"given": ("metadata",), "metadata": {"order": "1"}},
     "capture a part of more": {"amount_minor": 200, "final_capture": False},
     "submit_evidence": {"evidence": {"product_description": "a chair"}},
     "submit_evidence without any": {},
@@ -42,6 +46,11 @@ RESOLUTIONS = (
     "debit",
     "nonsense",
 )
+MISSING = {
+    "update of charge": "ch_" + "0" * 26,
+    "update of refund": "re_" + "0" * 24,
+    "update of dispute": "dp_" + "0" * 24,
+}
 STATUSES = tuple(DisputeStatus.__args__[1:])
 
 # What a payment lets one ask for, written down apart from the code: situation -> kinds of commands.
@@ -112,7 +121,20 @@ def _command(world: World, name: str):
     key = "k1" if kind == "create" else f"new {name}"
     if kind in {"submit_evidence", "close_dispute"} and world.events and world.payment().disputes:
         return world.send(kind, key, of="k1", object_id=world.payment().disputes[0].id, **COMMANDS[name])
-    return world.send(kind, key, of="k1", **COMMANDS[name])
+    about = {"object_id": _object(world, name)} if " of " in name and kind == "update" else {}
+    return world.send(kind, key, of="k1", **about, **COMMANDS[name])
+
+
+def _object(world: World, name: str) -> str:
+    """The newest charge, refund or dispute, or the id of one that is not there."""
+    if world.events:
+        payment = world.payment()
+        found = {"refund": payment.refunds, "dispute": payment.disputes}.get(name.rpartition(" ")[2])
+        if found:
+            return found[-1].id
+        if found is None and payment.attempts:
+            return ids.charge_id(ids.payment_id(TENANT, "k1"), len(payment.attempts))
+    return MISSING[name]
 
 
 @pytest.mark.parametrize("tenant", TENANTS)
@@ -164,15 +186,19 @@ def _check_refused(situation, name, decision, before):
 
 
 def _check_later(situation, name, decision, error):
-    """Updates need an open payment, responses a dispute that waits for one, inquiries and proposals an operator."""
+    """Updates of more than words need an open payment, responses a dispute that waits for one, inquiries and proposals an operator."""
     kind, allowed = name.partition(" ")[0], ALLOWED.get(situation, set())
     if kind in {"inquire", "propose", "approve"}:
         assert error.code == "operator_needed"
     elif kind == "update":
         expected = {"nothing_to_update", None} if "confirm" in allowed else {"payment_intent_unexpected_state"}
+        if name == "update words":
+            expected = {None}
+        if " of " in name:
+            expected = {None, f"{name.rpartition(' ')[2]}_missing"}
         assert (error and error.code) in expected
         assert bool(decision.events) == (error is None)
-    elif kind in allowed and "without" not in name:
+    elif kind in allowed and ("without" not in name or situation == "evidence refused"):  # what was said then is kept
         assert decision.requests[0].operation == {"submit_evidence": kind, "close_dispute": "accept_dispute"}[kind]
     else:
         assert error.code in {
