@@ -1258,6 +1258,21 @@ class SealedSecret(msgspec.Struct, frozen=True, kw_only=True):
     """When it ends, ms since the epoch, UTC; 0: not yet known."""
 
 
+class EndpointRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that changed an endpoint, so that the same idempotency key has one effect."""
+
+    kind: str = ""
+    """What was asked: create, update, roll_secret, replay."""
+    key: str = ""
+    """SHA-256 of the idempotency key, hexadecimal."""
+    fingerprint: str = ""
+    """SHA-256 of the checked parameters, hexadecimal."""
+    result: str = ""
+    """What it made beside the endpoint, as JSON; empty when nothing."""
+    made_ms: int = 0
+    """When, ms since the epoch, UTC."""
+
+
 class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where a tenant wants to hear of events. Topic webhooks.endpoints."""
 
@@ -1289,6 +1304,10 @@ class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """When it was made, ms since the epoch, UTC."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
+    updated_ms: int = 0
+    """When this version was made, ms since the epoch, UTC."""
+    requests: tuple[EndpointRequest, ...] = ()
+    """The newest requests, newest first."""
 
 
 class WorkerAddress(msgspec.Struct, frozen=True, kw_only=True):

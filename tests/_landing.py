@@ -42,7 +42,7 @@ from schemas.records import (
 )
 
 DEADLINE_S = 120
-TOPICS = ("payments.events", "settlement.events", "payments.inputs", "records.rejected")
+TOPICS = ("payments.events", "settlement.events", "payments.inputs", "records.rejected", "webhooks.attempts")
 PARTITIONS = 3
 NOW_MS = 1_780_000_000_000
 _ROOT = Path(__file__).parent.parent
