@@ -69,6 +69,9 @@ def charge(row: Row) -> ChargeObject:
             "tenant_fee_minor",
             "failure_code",
             "failure_message",
+            "has_texts",
+            "description",
+            "metadata",
         ),
     )
 
@@ -88,6 +91,7 @@ def refund(row: Row) -> RefundObject:
             "provider",
             "provider_reference",
             "failure_reason",
+            "metadata",
         ),
     )
 
@@ -110,6 +114,7 @@ def dispute(row: Row) -> DisputeObject:
             "fee_minor",
             "evidence_due_ms",
             "evidence_submitted",
+            "metadata",
         ),
     )
 

@@ -273,6 +273,11 @@ def _payment_event(event: records.PaymentEvent) -> Row:
         fx.to_minor,
         fx.to_currency,
         fx.rate,
+        charge.has_texts,
+        charge.description,
+        charge.metadata,
+        refund.metadata,
+        dispute.metadata,
     )
 
 

@@ -116,6 +116,8 @@ PAYMENT_EVENTS = Table(
         "dispute_evidence_due_ms Int64, dispute_evidence_submitted Bool, proposal_id String, proposal_resolution String, "
         "proposal_object_id String, proposal_amount_minor Int64, proposal_reason String, proposed_by String, approved_by String, "
         "transactions UInt32, fx_from_minor Int64, fx_from_currency String, fx_to_minor Int64, fx_to_currency String, fx_rate String, "
+        "charge_has_texts Bool, charge_description String, charge_metadata Map(String, String), "
+        "refund_metadata Map(String, String), dispute_metadata Map(String, String), "
         f"{_PLACE}"
     ),
 )
