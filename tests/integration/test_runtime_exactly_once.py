@@ -12,6 +12,8 @@ import pytest
 from tests._kafka import KafkaService
 from tests.integration._runtime_kit import Pipeline, Worker, wait_until, workers
 
+pytestmark = pytest.mark.integration
+
 KEYS = 500
 WAVES = 8
 WAVE_RECORDS = 7_000

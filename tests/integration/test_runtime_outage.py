@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from tests._kafka import KafkaService
 from tests.integration._runtime_kit import Engine, Pipeline
+
+pytestmark = pytest.mark.integration
 
 
 def test_a_broker_that_is_killed_and_started_again_changes_nothing(kafka_broker: KafkaService, tmp_path):

@@ -14,6 +14,8 @@ from streams.runtime.table import GlobalTable
 from tests._kafka import KafkaService
 from tests.integration._runtime_kit import DEADLINE_S, Engine, Pipeline, committed_records, make_topics
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def pipeline(kafka: KafkaService, tmp_path):

@@ -10,6 +10,8 @@ import pytest
 from tests._kafka import KafkaService
 from tests.integration._runtime_kit import Pipeline, Worker, wait_until, workers
 
+pytestmark = pytest.mark.integration
+
 SESSION_MS = 6_000
 
 
