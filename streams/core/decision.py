@@ -7,7 +7,20 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.records import Movement, PaymentEvent, ProviderRequest, Record, Reply, SettlementEvent
+from schemas.records import (
+    CustomerCommand,
+    CustomerEvent,
+    CustomerReply,
+    Movement,
+    PaymentEvent,
+    PayoutEvent,
+    PayoutReply,
+    PayoutRequest,
+    ProviderRequest,
+    Record,
+    Reply,
+    SettlementEvent,
+)
 from streams.core.errors import Refused
 
 
@@ -31,7 +44,7 @@ class Input(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
 
 
-Addressed = tuple[int, Reply]
+Addressed = tuple[int, Reply | CustomerReply]
 """A reply and the partition of payments.replies on which it is awaited."""
 
 
@@ -40,9 +53,16 @@ class Decision(msgspec.Struct, gc=False):
 
     writes: list[tuple[bytes, bytes | None]] = msgspec.field(default_factory=list)
     """State changes in order; None deletes. No key comes twice."""
-    events: list[PaymentEvent | SettlementEvent] = msgspec.field(default_factory=list)
+    events: list[PaymentEvent | SettlementEvent | CustomerEvent | PayoutEvent] = msgspec.field(default_factory=list)
     requests: list[ProviderRequest] = msgspec.field(default_factory=list)
     replies: list[Addressed] = msgspec.field(default_factory=list)
     movements: list[Movement] = msgspec.field(default_factory=list)
+    payout_requests: list[PayoutRequest] = msgspec.field(default_factory=list)
+    payout_replies: list[tuple[int, PayoutReply]] = msgspec.field(default_factory=list)
+    """As `replies`."""
+    wishes: list[CustomerCommand] = msgspec.field(default_factory=list)
+    """What the customers' fold is asked to do: to save a payment method."""
+    erasures: list[tuple[str, str, tuple[str, ...]]] = msgspec.field(default_factory=list)
+    """Tenant, customer and keys (ck_...) that are to be erased with it."""
     refused: Refused | None = None
     """Set when the input breaks the contract: it belongs on records.rejected. Then there are no writes and no events."""
