@@ -1,4 +1,4 @@
-"""The worker: `faust -A streams.app worker --web-port 6066` runs intake, lifecycle, settlement and the ticker."""
+"""The worker: `faust -A streams.app worker --web-port 6066` runs intake, lifecycle, settlement, customers and the ticker."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from schemas import catalogue, codec, environment
 from schemas.clients import CLIENT_TIMEOUT_MS, client_config
 from schemas.records import Tenant
 from schemas.sealing import read_master_keys
+from streams.agents import customers as serving
 from streams.agents import intake as intaking
 from streams.agents import lifecycle as living
 from streams.agents import settlement as settling
 from streams.agents.announcer import Announcer
 from streams.agents.keyring import KeyTable, MadeKeys
 from streams.agents.ticker import Ticker
-from streams.agents.views import PaymentViews
+from streams.agents.views import CustomerViews, PaymentViews
 from streams.runtime import GlobalTable, Record, SystemClock, check_topology
 from streams.runtime.faust_app import make_app
 
@@ -45,6 +46,7 @@ def _tenant(record: Record) -> Tenant:
 
 tenants: GlobalTable[Tenant] = GlobalTable(catalogue.TENANTS.name, _tenant)
 customer_keys = KeyTable()
+erasable_keys = KeyTable()  # a table belongs to one task
 master_keys = None if settings.master_key is None else read_master_keys(settings.master_key)
 
 # The promise of CLEARLINE_REPLICATION; `clearline topics` makes and checks them with the same.
@@ -78,6 +80,16 @@ settlement_source = app.source(
     topology=topology,
 )
 
+customers_source = app.source(
+    "customers",
+    sources=(catalogue.CUSTOMERS_INPUTS.name,),
+    changelog=catalogue.CUSTOMERS_CHANGELOG.name,
+    rejected=catalogue.RECORDS_REJECTED.name,
+    rejection=serving.reject,
+    topology=topology,
+    tables=(erasable_keys,),
+)
+
 
 @app.agent(intake_source.channel)
 async def intake(batches: Any) -> None:
@@ -108,6 +120,20 @@ async def settlement(batches: Any) -> None:
         batch.run(settling.handle)
 
 
+@app.agent(customers_source.channel)
+async def customers(batches: Any) -> None:
+    """Commands about customers become events, replies and erasures."""
+    handle = None
+    async for batch in batches:
+        if handle is None:
+            handle = serving.Customers(
+                partitions=await asyncio.to_thread(_partitions, catalogue.CUSTOMERS_INPUTS.name),
+                reply_partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_REPLIES.name),
+                keys=erasable_keys,
+            )
+        batch.run(handle)
+
+
 ticker = Ticker(
     settings.kafka, client=settings.kafka_config, source=settings.worker, now_ms=lambda: time.time_ns() // 1_000_000
 )
@@ -120,6 +146,7 @@ async def tick() -> None:
         {
             catalogue.PAYMENTS_INPUTS.name: lifecycle_source.status(),
             catalogue.SETTLEMENT_INPUTS.name: settlement_source.status(),
+            catalogue.CUSTOMERS_INPUTS.name: customers_source.status(),
         }
     )
 
@@ -135,8 +162,8 @@ announcer = Announcer(
 
 @app.timer(interval=ANNOUNCE_INTERVAL_S, on_leader=False)
 async def announce() -> None:
-    """Which payments this worker can be asked about, whenever that has changed."""
-    announcer.announce(lifecycle_source.status())
+    """Which payments and customers this worker can be asked about, whenever that has changed."""
+    announcer.announce(lifecycle_source.status(), customers_source.status())
 
 
 views = PaymentViews(
@@ -150,6 +177,20 @@ views = PaymentViews(
 async def payment(self: Any, request: Any, tenant: str, payment_id: str) -> Any:
     """A payment as it stands, for the API: 200, 404, 421 (another worker's), 503 (not now), 401."""
     answer = await views.answer(request.headers.get("Authorization", ""), tenant, payment_id)
+    return self.bytes(answer.body, content_type="application/json", status=answer.status)
+
+
+customer_views = CustomerViews(
+    customers_source,
+    token=settings.internal_token,
+    partitions=lambda: _partitions(catalogue.CUSTOMERS_INPUTS.name),
+)
+
+
+@app.page("/customers/{tenant}/{object_id}")
+async def customer(self: Any, request: Any, tenant: str, object_id: str) -> Any:
+    """A customer, saved method or setup intent as it stands, for the API: as the view of payments."""
+    answer = await customer_views.answer(request.headers.get("Authorization", ""), tenant, object_id)
     return self.bytes(answer.body, content_type="application/json", status=answer.status)
 
 

@@ -37,15 +37,21 @@ class Announcer:
             producer_config(bootstrap, {**client, "message.timeout.ms": _DELIVERY_TIMEOUT_MS, "linger.ms": 0})
         )
         self._worker, self._url, self._now_ms = worker, url, now_ms
-        self._told: tuple[int, ...] | None = None
+        self._told: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
-    def announce(self, status: TaskStatus) -> bool:
+    def announce(self, payments: TaskStatus, customers: TaskStatus | None = None) -> bool:
         """Tell what has changed since it was last told; whether there was anything. Never blocks."""
         self._producer.poll(0)
-        held = tuple(part.partition for part in status.partitions if part.phase in _HELD)
+        held = (_held(payments), () if customers is None else _held(customers))
         if held == self._told:
             return False
-        address = WorkerAddress(worker=self._worker, url=self._url(), partitions=held, observed_ms=self._now_ms())
+        address = WorkerAddress(
+            worker=self._worker,
+            url=self._url(),
+            partitions=held[0],
+            customers_partitions=held[1],
+            observed_ms=self._now_ms(),
+        )
         try:
             self._producer.produce(
                 WORKERS.name, codec.encode(address), key=self._worker.encode(), on_delivery=self._delivered
@@ -61,3 +67,7 @@ class Announcer:
         if error is not None:
             logger.warning("the address was not told, and will be again: %s", error)
             self._told = None
+
+
+def _held(status: TaskStatus) -> tuple[int, ...]:
+    return tuple(part.partition for part in status.partitions if part.phase in _HELD)

@@ -62,6 +62,11 @@ class KeyTable(GlobalTable[CustomerKey]):
         keys = self._of.get(_digest(tenant, customer))
         return None if keys is None else self.get(keys[0])
 
+    def all_active(self, tenant: str, customer: str) -> list[CustomerKey]:
+        """All of the customer's keys that were not erased, oldest first."""
+        found = (self.get(key) for key in self._of.get(_digest(tenant, customer), ()))
+        return [one for one in found if one is not None]
+
     def cleared(self) -> None:
         """As `GlobalTable` says."""
         self._of.clear()

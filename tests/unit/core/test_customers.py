@@ -328,6 +328,8 @@ def _fields(kind: str, about: str, other: str, token: str) -> dict:
     fields: dict = {"metadata": {"by": other}}
     if kind.endswith("_customer") and kind != "create_customer":
         fields["object_id"] = ids.customer_id(TENANT, about)
+    if kind == "update_customer":
+        fields["default_method"] = method
     if kind in ("update_method", "attach_method", "detach_method", "save_method"):
         fields["object_id"] = ids.method_id(TENANT, about)
     if kind.endswith("_setup") or kind == "complete_action":
