@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -15,13 +16,21 @@ from collections.abc import Iterator
 import uvicorn
 from confluent_kafka import KafkaException
 
+from api.http import belongings
 from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.commands import DEADLINE_S, Commands
 from api.http.service import Service
 from api.reads.routes import handlers
 from api.reads.service import Reads
+from api.webhooks import _settings as webhooks_settings
+from api.webhooks import resource as endpoints
+from api.webhooks.book import Book
+from api.webhooks.errors import ConfigurationError, WebhooksStopped
 from schemas import deadman, environment
+from schemas.clients import client_config
+from schemas.errors import MasterKeysUnusable
+from schemas.sealing import read_master_keys
 
 DEFAULT_PORT = 8780
 CONNECTIONS_MAX = 5_000
@@ -79,16 +88,21 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     tables = Tables(settings.kafka, extra, failed=failed)
     commands = Commands(settings.kafka, extra, failed=failed)
     reads = Reads(settings, failed=failed)
+    loopback = webhooks_settings.allow_loopback(os.environ)
+    master = None if settings.master_key is None else read_master_keys(settings.master_key)
+    book = Book(client_config(settings.kafka, extra))
     try:
         await tables.start()
         await commands.start()
         await reads.start()
+        await asyncio.to_thread(book.start)
         log.info("%d keys; replies on partition %d; deadline %.0f s", len(tables.keys), commands.partition, DEADLINE_S)
         service = Service(
             keys=tables.keys,
             tenants=tables.tenants,
             commands=commands,
             payments=reads.payments,
+            objects=reads,
             replied=reads.landed.note,
         )
         config = uvicorn.Config(
@@ -97,7 +111,10 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                 ready=lambda: "Kafka is lost" if failures else "",
                 handlers=handlers(service, reads),
                 # Each resource gives its own routes.
-                routes=(),
+                routes=(
+                    *belongings.routes(service, reads),
+                    *endpoints.routes(book, master=master, allow_loopback=loopback),
+                ),
             ),
             log_config=None,
             access_log=False,
@@ -115,6 +132,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
         await commands.close()
         await reads.close()
         await asyncio.to_thread(tables.close)
+        await asyncio.to_thread(book.close)
     if failures:
         log.critical(
             "Kafka can't be used any more: %s; see the broker's log; the supervisor starts this again", failures[0]
@@ -145,7 +163,7 @@ def main() -> int:
         return 1
     try:
         status = asyncio.run(_serve(settings, listener))
-    except TablesNotRead as error:
+    except (TablesNotRead, ConfigurationError, MasterKeysUnusable, WebhooksStopped) as error:
         log.critical("%s", error)
         return 1
     except KafkaException as error:

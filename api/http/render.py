@@ -119,8 +119,8 @@ def _next_action(payment: PaymentObject) -> dict[str, Any] | None:
     return {"type": "redirect_to_url", "redirect_to_url": {"url": payment.action_url, "return_url": None}}
 
 
-def refund(refund: RefundObject, *, payment_id: str = "") -> dict[str, Any]:
-    """A refund. `created` and metadata are not part of our record yet: null and empty."""
+def refund(refund: RefundObject, *, payment_id: str = "", created_ms: int = 0) -> dict[str, Any]:
+    """A refund. `created_ms`: when it began, of one of before that was kept in it; 0 where that is not known."""
     failure = refund.failure_reason
     return {
         "id": refund.id,
@@ -128,10 +128,10 @@ def refund(refund: RefundObject, *, payment_id: str = "") -> dict[str, Any]:
         "amount": refund.amount_minor,
         "balance_transaction": None,
         "charge": refund.charge or None,
-        "created": None,
+        "created": _seconds(refund.created_ms or created_ms) or None,
         "currency": refund.currency.lower(),
         "failure_reason": failure if failure in _REFUND_FAILURES or not failure else "unknown",
-        "metadata": {},
+        "metadata": dict(refund.metadata),
         "payment_intent": payment_id or payment_of_charge(refund.charge) or None,
         "reason": refund.reason or None,
         "receipt_number": None,
@@ -158,12 +158,12 @@ def charge(charge: ChargeObject, payment: PaymentObject, *, livemode: bool) -> d
         "created": _seconds(payment.created_ms),
         "currency": charge.currency.lower(),
         "customer": payment.customer or None,
-        "description": payment.description or None,
+        "description": (charge if charge.has_texts else payment).description or None,
         "disputed": payment.amount_disputed_minor > 0,
         "failure_code": failure,
         "failure_message": charge.failure_message or None,
         "livemode": livemode,
-        "metadata": dict(payment.metadata),
+        "metadata": dict((charge if charge.has_texts else payment).metadata),
         "paid": charge.status == "succeeded",
         "payment_intent": payment.id,
         "payment_method": payment.payment_method or None,
@@ -174,8 +174,8 @@ def charge(charge: ChargeObject, payment: PaymentObject, *, livemode: bool) -> d
     }
 
 
-def dispute(dispute: DisputeObject, *, payment_id: str, livemode: bool) -> dict[str, Any]:
-    """A dispute. `created` is not part of our record yet: null."""
+def dispute(dispute: DisputeObject, *, payment_id: str, livemode: bool, created_ms: int = 0) -> dict[str, Any]:
+    """A dispute. `created_ms`: when we heard of it, of one of before that was kept in it; 0 where that is not known."""
     reason = dispute.reason
     return {
         "id": dispute.id,
@@ -183,20 +183,20 @@ def dispute(dispute: DisputeObject, *, payment_id: str, livemode: bool) -> dict[
         "amount": dispute.amount_minor,
         "balance_transactions": [],
         "charge": dispute.charge,
-        "created": None,
+        "created": _seconds(dispute.created_ms or created_ms) or None,
         "currency": dispute.currency.lower(),
         "enhanced_eligibility_types": [],
-        "evidence": {},
+        "evidence": dict(dispute.evidence),
         "evidence_details": {
             "due_by": _seconds(dispute.evidence_due_ms) or None,
             "enhanced_eligibility": {},
-            "has_evidence": dispute.evidence_submitted,
+            "has_evidence": dispute.evidence_submitted or bool(dispute.evidence),
             "past_due": False,
             "submission_count": 1 if dispute.evidence_submitted else 0,
         },
         "is_charge_refundable": dispute.status in ("warning_needs_response", "warning_under_review"),
         "livemode": livemode,
-        "metadata": {},
+        "metadata": dict(dispute.metadata),
         "payment_intent": payment_id,
         "reason": reason if reason in _DISPUTE_REASONS else "general",
         "status": dispute.status,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from api.http.errors import InvalidRequest, NotFound, ParameterInvalid, Paramete
 from api.http.parameters import Boolean, Field, Integer, Object, Spec, Text, TextMap, Texts
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
 from schemas.ids import is_payment_id, payment_id, payment_of_charge
-from schemas.records import PaymentCommand
+from schemas.records import CaptureMethod, PaymentCommand
 
 DESCRIPTION_CHARS_MAX = 1_000
 
@@ -19,12 +19,14 @@ _AMOUNT = Integer(least=1, most=AMOUNT_MINOR_MAX)
 _LATER = """
 application_fee_amount confirmation_token error_on_requires_action excluded_payment_method_types level3 mandate mandate_data off_session
 on_behalf_of payment_method_configuration payment_method_data payment_method_options radar_options receipt_email return_url setup_future_usage
-shipping statement_descriptor statement_descriptor_suffix transfer_data transfer_group use_stripe_sdk expand capture_method
+shipping statement_descriptor statement_descriptor_suffix transfer_data transfer_group use_stripe_sdk capture_method
 customer description metadata payment_method_types currency refund_application_fee reverse_transfer instructions_email
 origin
 """
 _NOT_YET = dict.fromkeys(_LATER.split(), "Stripe has it; it is not supported here, so leave it out.")
 
+EXPAND: dict[str, Field] = {"expand": Texts()}
+"""Taken by everything that answers with an object."""
 _METHOD_TYPES: dict[str, Field] = {"payment_method_types": Texts(), "allowed_payment_method_types": Texts()}
 
 
@@ -49,9 +51,7 @@ def _of_path(identity: str) -> str:
 
 
 def _create(tenant: str, _identity: str, key: str, given: dict[str, Any]) -> PaymentCommand:
-    currency = str(given["currency"])
-    if currency != currency.lower() or currency.upper() not in EXPONENTS:
-        raise ParameterInvalid("currency must be an ISO 4217 code in lower case, such as eur.", param="currency")
+    currency = known_currency(given["currency"])
     for name in _METHOD_TYPES:
         if given.get(name) and given[name] != ["card"]:
             raise ParameterInvalid(f"{name} can only be card.", param=name)
@@ -63,9 +63,9 @@ def _create(tenant: str, _identity: str, key: str, given: dict[str, Any]) -> Pay
         payment_id=payment_id(tenant, key),
         kind="create",
         amount_minor=given["amount"],
-        currency=currency.upper(),
+        currency=currency,
         payment_method=given.get("payment_method") or "",
-        capture_method="manual" if given.get("capture_method") == "manual" else "automatic",
+        capture_method=capture_method(given.get("capture_method")),
         confirm=confirm,
         customer=given.get("customer") or "",
         description=given.get("description") or "",
@@ -80,7 +80,35 @@ def _update(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> Pay
         kind="update",
         amount_minor=given.get("amount"),
         payment_method=given.get("payment_method") or "",
+        # What can't be empty is as if it were not there.
+        given=tuple(name for name in _CHANGEABLE if name in given and (given[name] or name in _CLEARABLE)),
+        currency=known_currency(given["currency"]) if given.get("currency") else "",
+        capture_method=capture_method(given.get("capture_method")),
+        customer=given.get("customer") or "",
+        description=given.get("description") or "",
+        metadata=told(given.get("metadata", {})),
     )
+
+
+_CHANGEABLE = ("capture_method", "currency", "customer", "description", "metadata")
+_CLEARABLE = ("customer", "description", "metadata")
+
+
+def told(texts: Mapping[str, str | None]) -> dict[str, str]:
+    """Names and texts as a command tells of changes: what is to be removed is empty."""
+    return {name: text or "" for name, text in texts.items()}
+
+
+def capture_method(given: str | None) -> CaptureMethod:
+    """In our words."""
+    return "manual" if given == "manual" else "automatic"
+
+
+def known_currency(given: str) -> str:
+    """The currency in upper case. Raises `ParameterInvalid`."""
+    if given != given.lower() or given.upper() not in EXPONENTS:
+        raise ParameterInvalid("currency must be an ISO 4217 code in lower case, such as eur.", param="currency")
+    return given.upper()
 
 
 def _confirm(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> PaymentCommand:
@@ -119,6 +147,7 @@ def _refund(tenant: str, _identity: str, _key: str, given: dict[str, Any]) -> Pa
         kind="refund",
         amount_minor=given.get("amount"),
         reason=given.get("reason") or "",
+        metadata={name: text for name, text in given.get("metadata", {}).items() if text is not None},
     )
 
 
@@ -146,6 +175,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 "description": Text(chars_max=DESCRIPTION_CHARS_MAX),
                 "metadata": TextMap(),
                 **_METHOD_TYPES,
+                **EXPAND,
             },
             elsewhere=_NOT_YET,
         ),
@@ -155,21 +185,33 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         object="payment_intent",
         scope=_WRITE,
         command=_update,
-        spec=Spec(fields={"amount": _AMOUNT, "payment_method": Text()}, elsewhere=_NOT_YET),
+        spec=Spec(
+            fields={
+                "amount": _AMOUNT,
+                "payment_method": Text(),
+                "capture_method": Text(choices=("automatic", "automatic_async", "manual")),
+                "currency": Text(chars_max=3),
+                "customer": Text(),
+                "description": Text(chars_max=DESCRIPTION_CHARS_MAX),
+                "metadata": TextMap(),
+                **EXPAND,
+            },
+            elsewhere=_NOT_YET,
+        ),
     ),
     Endpoint(
         path=_INTENTS + "/{id:str}/confirm",
         object="payment_intent",
         scope=_WRITE,
         command=_confirm,
-        spec=Spec(fields={"payment_method": Text()}, elsewhere=_NOT_YET),
+        spec=Spec(fields={"payment_method": Text(), **EXPAND}, elsewhere=_NOT_YET),
     ),
     Endpoint(
         path=_INTENTS + "/{id:str}/capture",
         object="payment_intent",
         scope=_WRITE,
         command=_capture,
-        spec=Spec(fields={"amount_to_capture": _AMOUNT, "final_capture": Boolean()}, elsewhere=_NOT_YET),
+        spec=Spec(fields={"amount_to_capture": _AMOUNT, "final_capture": Boolean(), **EXPAND}, elsewhere=_NOT_YET),
     ),
     Endpoint(
         path=_INTENTS + "/{id:str}/cancel",
@@ -178,7 +220,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         command=_cancel,
         spec=Spec(
             fields={
-                "cancellation_reason": Text(choices=("duplicate", "fraudulent", "requested_by_customer", "abandoned"))
+                "cancellation_reason": Text(choices=("duplicate", "fraudulent", "requested_by_customer", "abandoned")),
+                **EXPAND,
             },
             elsewhere=_NOT_YET,
         ),
@@ -195,6 +238,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 "charge": Text(),
                 "amount": _AMOUNT,
                 "reason": Text(choices=("duplicate", "fraudulent", "requested_by_customer")),
+                "metadata": TextMap(),
+                **EXPAND,
             },
             elsewhere=_NOT_YET,
         ),

@@ -13,10 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from api.http import render, versions
-from api.http.errors import Forbidden, InvalidRequest, NoAnswer, Refused
+from api.http.errors import Forbidden, InvalidRequest, NoAnswer, NotFound, Refused
 from api.http.keys import Identity, KeyTable
 from api.http.parameters import check
-from api.http.payments import Payments
+from api.http.payments import Objects, Paths, Payments
 from api.http.resources import Endpoint
 from api.http.wire import Tree
 from schemas.card_numbers import has_card_number
@@ -54,6 +54,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a payment, beside the command itself."""
+
+    object: str
+    """What it is about, and what it answers with."""
+    parameters: tuple[Any, ...]
+    """Path, id and checked parameters: what makes two requests with one idempotency key the same one."""
+    paths: Paths = []
+    """What to expand in the answer; no part of the request's identity."""
+    settles: bool = False
+    """Whether a payment that is still `processing` when the deadline passes is an answer."""
+    created_ms: int = 0
+    """When the object was made, where its own record may not say."""
+
+
+_MISSING = ("resource_missing", "charge_missing", "refund_missing", "dispute_missing")
+"""What the fold calls that; to callers it is one answer, as for an id that never was."""
+
+
 def now_ms() -> int:
     """The wall clock, ms since the epoch."""
     return time.time_ns() // 1_000_000
@@ -69,9 +88,11 @@ class Service:
         tenants: Mapping[str, Tenant],
         commands: Asks,
         payments: Payments,
+        objects: Objects,
         replied: Callable[[Reply], None],
     ) -> None:
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
+        self._objects = objects
         self._replied = replied
         """Told every reply, so that a list can wait until it shows what its caller wrote."""
 
@@ -102,19 +123,40 @@ class Service:
 
     async def write(self, endpoint: Endpoint, caller: Caller, identity: str, tree: dict[str, Tree]) -> Answer:
         """Ask something of a payment and wait for its answer. Raises `ApiError`."""
-        who = caller.identity
-        who.require(endpoint.scope)
+        caller.identity.require(endpoint.scope)
         given = check(endpoint.spec, versions.request_forwards(caller.version, endpoint.object, tree))
-        key = caller.idempotency_key or f"auto_{uuid.uuid4().hex}"
-        command = endpoint.command(who.tenant, identity, key, given)
+        paths = self.paths(given, of=endpoint.object)
+        caller = self.with_key(caller)
+        command = endpoint.command(caller.identity.tenant, identity, caller.idempotency_key, given)
+        asked = Asked(
+            object=endpoint.object,
+            parameters=(endpoint.path, identity, given),
+            paths=paths,
+            settles=endpoint.settles,
+        )
+        answer = await self.carry_out(caller, command, asked)
+        return Answer(body=versions.response_backwards(caller.version, answer.body), replayed=answer.replayed)
+
+    @staticmethod
+    def with_key(caller: Caller) -> Caller:
+        """The caller with an idempotency key: its own, or one that nobody else has."""
+        return caller if caller.idempotency_key else replace(caller, idempotency_key=f"auto_{uuid.uuid4().hex}")
+
+    def paths(self, given: dict[str, Any], *, of: str) -> Paths:
+        """What to expand, taken out of the checked parameters. Raises `ParameterInvalid`."""
+        return self._objects.paths(given.pop("expand", None) or [], of=of)
+
+    async def carry_out(self, caller: Caller, command: PaymentCommand, asked: Asked) -> Answer:
+        """Send a command of a caller who has a key, and wait for its answer, in the newest version. Raises `ApiError`."""
+        who = caller.identity
         command = replace(
             command,
-            fingerprint=_fingerprint(endpoint, identity, given),
+            fingerprint=hashlib.sha256(_encode(asked.parameters)).hexdigest(),
             attribution=Attribution(
                 actor_kind="api_key",
                 actor_id=who.key_id,
                 request_id=caller.request_id,
-                idempotency_key=key,
+                idempotency_key=caller.idempotency_key,
                 traceparent=caller.traceparent,
             ),
         )
@@ -122,38 +164,41 @@ class Service:
             reply = await self._commands.ask(command)
             self._replied(reply)
         except NoAnswer:
-            return await self._still_processing(endpoint, caller, command)
-        body = self._rendered(endpoint, caller, reply)
-        return Answer(body=versions.response_backwards(caller.version, body), replayed=reply.replayed)
+            return await self._still_processing(caller, command, asked)
+        body = self._rendered(caller, reply, asked)
+        if asked.paths:
+            # Read now, also for a stored answer: what is expanded is as it stands, not as it stood.
+            await self._objects.expand(caller, body, asked.paths)
+        return Answer(body=body, replayed=reply.replayed)
 
-    def _rendered(self, endpoint: Endpoint, caller: Caller, reply: Reply) -> dict[str, Any]:
+    def _rendered(self, caller: Caller, reply: Reply, asked: Asked) -> dict[str, Any]:
         livemode = caller.identity.livemode
         payment = None if reply.payment is None else render.payment_intent(reply.payment, livemode=livemode)
         if reply.error is not None:
+            if reply.error.code in _MISSING:
+                raise NotFound(asked.object, param="intent" if asked.object == "payment_intent" else "id")
             # Only a failed payment is part of the answer; a refused wish says nothing new of it.
             shown = payment if reply.error.type == "card_error" else None
             shown = None if shown is None else versions.response_backwards(caller.version, shown)
             charge = reply.payment.latest_charge if reply.payment is not None and shown is not None else ""
             raise Refused(reply.status_code, reply.error, payment=shown, charge=charge, replayed=reply.replayed)
-        if endpoint.object == "refund" and reply.refund is not None:
-            return render.refund(reply.refund, payment_id=reply.payment_id)
-        if endpoint.object == "dispute" and reply.dispute is not None:
-            return render.dispute(reply.dispute, payment_id=reply.payment_id, livemode=livemode)
-        assert endpoint.object == "payment_intent"
+        if asked.object == "refund" and reply.refund is not None:
+            return render.refund(reply.refund, payment_id=reply.payment_id, created_ms=asked.created_ms)
+        if asked.object == "dispute" and reply.dispute is not None:
+            return render.dispute(
+                reply.dispute, payment_id=reply.payment_id, livemode=livemode, created_ms=asked.created_ms
+            )
+        if asked.object == "charge" and reply.charge is not None and reply.payment is not None:
+            return render.charge(reply.charge, reply.payment, livemode=livemode)
+        assert asked.object == "payment_intent"
         assert payment is not None
         return payment
 
-    async def _still_processing(self, endpoint: Endpoint, caller: Caller, command: PaymentCommand) -> Answer:
+    async def _still_processing(self, caller: Caller, command: PaymentCommand, asked: Asked) -> Answer:
         """The deadline has passed: a payment that is known and under way is an answer, everything else is none."""
-        if not endpoint.settles:
+        if not asked.settles:
             raise NoAnswer
         view = await self._payments.get(command.tenant, command.payment_id)
         if view is None or view.payment.status != "processing":
             raise NoAnswer
-        body = render.payment_intent(view.payment, livemode=caller.identity.livemode)
-        return Answer(body=versions.response_backwards(caller.version, body))
-
-
-def _fingerprint(endpoint: Endpoint, identity: str, given: dict[str, Any]) -> str:
-    """Stands for what was asked, whatever the order and encoding of its parameters."""
-    return hashlib.sha256(_encode([endpoint.path, identity, given])).hexdigest()
+        return Answer(body=render.payment_intent(view.payment, livemode=caller.identity.livemode))

@@ -178,13 +178,10 @@ class Lists:
         rows = await self._warehouse.rows(sql, {"tenant": tenant, "id": object_id})
         return _place(rows[0]) if rows else None
 
-    async def one(self, kind: Kind, tenant: str, object_id: str) -> tuple[Place, dict[str, Any]] | None:
-        """One object and its newest row; None where the tenant has no such. Raises `Unavailable`."""
-        place = await self.find(kind, tenant, object_id)
-        if place is None:
-            return None
+    async def row(self, kind: Kind, tenant: str, place: Place) -> dict[str, Any]:
+        """The newest row of an object that is there. Raises `Unavailable`."""
         (row,) = await self._newest(SOURCES[kind], tenant, [place])
-        return place, row
+        return row
 
     async def _newest(self, source: _Source, tenant: str, places: list[Place]) -> list[dict[str, Any]]:
         """The newest row of each object, in the same order."""

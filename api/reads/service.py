@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
@@ -9,16 +10,17 @@ from typing import Any, Literal, cast
 from api.http import render as shown
 from api.http.errors import InvalidRequest, NotFound
 from api.http.parameters import Field, Integer, Object, Spec, Text, Texts, check
+from api.http.payments import Found, Paths
 from api.http.service import Caller
 from api.http.wire import Tree
 from api.reads import _rows, expand, render
 from api.reads.landed import Landed
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Lists, Page
+from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Lists, Page, Place
 from api.reads.owners import Owners
 from api.reads.payments import Payments
 from api.reads.warehouse import Parameter, Warehouse
 from schemas.environment import Environment
-from schemas.ids import is_payment_id, payment_of_charge
+from schemas.ids import is_dispute_id, is_payment_id, is_refund_id, payment_of_charge
 from schemas.views import PaymentView
 
 SECONDS_MAX = 10**11
@@ -37,7 +39,11 @@ _PREFIXES: Mapping[str, Kind] = {
     "dp": "disputes",
     "txn": "balance_transactions",
 }
-_WITH_TRANSACTION = ("charges", "refunds")
+_WITH_TRANSACTION: tuple[Kind, ...] = ("charges", "refunds")
+_MAY_COME: Mapping[Kind, Callable[[str], bool]] = {"refunds": is_refund_id, "disputes": is_dispute_id}
+"""Kinds, and what their ids look like, that somebody may have been told of, by a webhook or another process, before they have landed."""
+LOOKUP_WAIT_S = 2.0
+LOOKUP_PAUSE_S = 0.25
 _BOUND = Integer(most=SECONDS_MAX)
 _PAGE: Mapping[str, Field] = {
     "limit": Integer(least=1, most=LIMIT_MAX),
@@ -85,8 +91,46 @@ class Reads:
         body = await self._object(kind, caller, object_id)
         if body is None:
             raise NotFound(OBJECTS[kind], param="intent" if kind == "payment_intents" else "id")
-        await self._expand([body], paths, caller)
+        await self.expand(caller, body, paths)
         return body
+
+    async def place(self, kind: Found, tenant: str, object_id: str) -> Place | None:
+        """Where an object is; None where the tenant has none of that id. Raises `ApiError`."""
+        if kind == "charges":
+            payment_id = payment_of_charge(object_id)
+            view = await self.payments.get(tenant, payment_id) if payment_id else None
+            known = view is not None and any(one.id == object_id for one in view.charges)
+            return Place(object_id, payment_id, 0) if known else None
+        await self.landed.wait(tenant)
+        return await self._found(kind, tenant, object_id)
+
+    async def _found(self, kind: Kind, tenant: str, object_id: str) -> Place | None:
+        """Where the warehouse has it. What was just told of elsewhere may land a moment later, so that is waited for."""
+        may_come = kind in _MAY_COME and _MAY_COME[kind](object_id)
+        end_s = time.monotonic() + (LOOKUP_WAIT_S if may_come else 0)
+        while True:
+            found = await self.lists.find(kind, tenant, object_id)
+            if found is not None or time.monotonic() >= end_s:
+                return found
+            await asyncio.sleep(LOOKUP_PAUSE_S)
+
+    async def show(self, kind: Found, caller: Caller, object_id: str) -> dict[str, Any] | None:
+        """The object as it stands; None where the caller's tenant has none of that id. Raises `ApiError`."""
+        return await self._object(kind, caller, object_id)
+
+    def paths(self, given: list[str], *, of: str) -> Paths:
+        """The paths of `expand` for one object. Raises `ParameterInvalid`."""
+        return expand.check(given, of=of, in_list=False)
+
+    async def expand(self, caller: Caller, body: dict[str, Any], paths: Paths) -> None:
+        """Put objects in the place of ids, within `body`. Raises `ApiError`."""
+        if any("balance_transaction" in steps for steps in paths):
+            # It is known once it has landed, as this caller's own writes soon have.
+            await self.landed.wait(caller.identity.tenant)
+            for kind in _WITH_TRANSACTION:
+                if body["object"] == OBJECTS[kind]:
+                    await self._with_transactions(kind, caller.identity.tenant, [body])
+        await self._expand([body], paths, caller)
 
     async def page(self, kind: Kind, caller: Caller, url: str, tree: dict[str, Tree]) -> dict[str, Any]:
         """A page. Raises `ApiError`."""
@@ -127,17 +171,17 @@ class Reads:
                 await self._with_transactions(kind, tenant, [body])
             return body
         await self.landed.wait(tenant)
-        found = await self.lists.one(kind, tenant, object_id)
-        if found is None:
+        place = await self._found(kind, tenant, object_id)
+        if place is None:
             return None
-        place, row = found
         if kind in ("balance_transactions", "events"):
+            row = await self.lists.row(kind, tenant, place)
             return self._of_row(kind, caller, row, created_ms=place.at)
         # Where it is, the warehouse knows; how it stands, its owner does.
         view = await self.payments.get(tenant, place.payment_id)
         body = None if view is None else _within(view, kind, object_id, livemode=caller.identity.livemode)
         if body is not None:
-            body["created"] = place.at // 1000
+            body["created"] = body["created"] or place.at // 1000
             await self._with_transactions(kind, tenant, [body])
         return body
 
@@ -153,11 +197,8 @@ class Reads:
         if kind == "events":
             return render.event(row, livemode=livemode, api_version=caller.version)
         if kind == "refunds":
-            body = shown.refund(_rows.refund(row), payment_id=row["payment_id"])
-        else:
-            body = shown.dispute(_rows.dispute(row), payment_id=row["payment_id"], livemode=livemode)
-        body["created"] = created_ms // 1000
-        return body
+            return shown.refund(_rows.refund(row), payment_id=row["payment_id"], created_ms=created_ms)
+        return shown.dispute(_rows.dispute(row), payment_id=row["payment_id"], livemode=livemode, created_ms=created_ms)
 
     async def _with_transactions(self, kind: Kind, tenant: str, data: list[dict[str, Any]]) -> None:
         if kind in _WITH_TRANSACTION:
