@@ -9,6 +9,7 @@ CHARGE_PREFIX = "ch_"
 CUSTOMER_PREFIX = "cus_"
 METHOD_PREFIX = "pm_"
 SETUP_PREFIX = "seti_"
+PAYOUT_PREFIX = "po_"
 
 _DIGEST_BYTES = 12
 PAYMENT_ID_CHARS = len(PAYMENT_PREFIX) + 2 * _DIGEST_BYTES
@@ -57,6 +58,26 @@ def saved_method_id(tenant: str, payment_id: str) -> str:
 def setup_id(tenant: str, idempotency_key: str) -> str:
     """The setup intent that a create with this key makes."""
     return SETUP_PREFIX + digest(f"seti/{tenant}/{idempotency_key}")
+
+
+def payout_id(tenant: str, idempotency_key: str) -> str:
+    """The payout that a create with this key makes."""
+    return PAYOUT_PREFIX + digest(f"po/{tenant}/{idempotency_key}")
+
+
+def is_payout_id(text: str) -> bool:
+    """Whether a text could be a payout's id at all."""
+    return _is_id(text, PAYOUT_PREFIX)
+
+
+def is_refund_id(text: str) -> bool:
+    """Whether a text could be a refund's id at all."""
+    return _is_id(text, "re_")
+
+
+def is_dispute_id(text: str) -> bool:
+    """Whether a text could be a dispute's id at all."""
+    return _is_id(text, "dp_")
 
 
 def is_customer_id(text: str) -> bool:

@@ -24,6 +24,7 @@ SCOPES = (
     "payment_intents:read",
     "payment_intents:write",
     "charges:read",
+    "charges:write",
     "refunds:read",
     "refunds:write",
     "disputes:read",
@@ -31,6 +32,8 @@ SCOPES = (
     "balance:read",
     "balance_transactions:read",
     "events:read",
+    "webhook_endpoints:read",
+    "webhook_endpoints:write",
 )
 """What a restricted key can be given; write holds read."""
 
