@@ -422,10 +422,6 @@ def _check_terms(tenant: Tenant) -> None:
         _refuse("invalid_field", "action_hours", f"A challenge lasts 1 to {ACTION_HOURS_MAX} hours.")
     if not 0 <= tenant.available_delay_ms <= AVAILABLE_DELAY_MS_MAX:
         _refuse("invalid_field", "available_delay_ms", f"available_delay_ms must be 0 to {AVAILABLE_DELAY_MS_MAX}.")
-    if not 0 <= tenant.payout_delay_ms <= PAYOUT_DELAY_MS_MAX:
-        _refuse("invalid_field", "payout_delay_ms", f"payout_delay_ms must be 0 to {PAYOUT_DELAY_MS_MAX}.")
-    if tenant.payout_schedule == "unrecognized":
-        _refuse("invalid_field", "payout_schedule", "payout_schedule must be manual or automatic.")
     _check_reserve(tenant)
 
 
@@ -441,12 +437,21 @@ def _check_reserve(tenant: Tenant) -> None:
         _refuse("unknown_currency", "settlement_currency", message)
 
 
+def _check_payouts(tenant: Tenant) -> None:
+    """Who makes payouts, and how long they can be canceled."""
+    if not 0 <= tenant.payout_delay_ms <= PAYOUT_DELAY_MS_MAX:
+        _refuse("invalid_field", "payout_delay_ms", f"payout_delay_ms must be 0 to {PAYOUT_DELAY_MS_MAX}.")
+    if tenant.payout_schedule == "unrecognized":
+        _refuse("invalid_field", "payout_schedule", "payout_schedule must be manual or automatic.")
+
+
 def check_tenant(tenant: Tenant) -> None:
     """Raises `Refused` when a tenant's configuration can't be worked with."""
     _check_tenant(tenant.tenant)
     if tenant.status == "unrecognized":
         _refuse("invalid_field", "status", "status must be active or suspended.")
     _check_terms(tenant)
+    _check_payouts(tenant)
     field = windows.fault(
         timezone=tenant.timezone,
         cutoff=tenant.settlement_cutoff,

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from schemas.ids import CHARGE_PREFIX, PAYMENT_ID_CHARS, PAYMENT_PREFIX, payment_id
+from schemas.ids import (
+    CHARGE_PREFIX,
+    PAYMENT_ID_CHARS,
+    PAYMENT_PREFIX,
+    PAYOUT_PREFIX,
+    is_payout_id,
+    payment_id,
+    payout_id,
+)
 from schemas.ids import digest as _digest
 
 __all__ = [
     "CHARGE_PREFIX",
     "PAYMENT_ID_CHARS",
     "PAYMENT_PREFIX",
+    "PAYOUT_PREFIX",
     "attempt_of",
+    "automatic_payout_id",
     "charge_id",
     "dispute_id",
     "event_id",
     "fingerprint",
     "input_digest",
+    "is_payout_id",
     "movement_id",
     "payment_id",
+    "payout_id",
     "proposal_id",
     "refund_id",
     "request_id",
@@ -107,6 +119,11 @@ def movement_id(input_digest: str, number: int) -> str:
 def transaction_id(input_digest: str, number: int) -> str:
     """The balance transaction with this number among those of its input."""
     return f"txn_{input_digest}{number:02x}"
+
+
+def automatic_payout_id(window_id: str) -> str:
+    """The payout that this window's close makes."""
+    return PAYOUT_PREFIX + _digest(f"po/{window_id}")
 
 
 def window_id(tenant: str, provider: str, currency: str, opens_ms: int) -> str:

@@ -24,7 +24,7 @@ OPEN_PREFIX = b"o/"
 """Settlement: open windows by the time they close for good, so that a tick finds the due ones first."""
 SEEN_PREFIX = b"s/"
 """Settlement: movements by their time, so that a tick finds the oldest first."""
-PAYOUT_DUE_PREFIX = b"g/"
+PAYOUT_DUE_PREFIX = b"l/"
 """Settlement: pending payouts by the time from which their provider is asked, so that a tick finds the due ones first."""
 
 _TIME_BYTES = 8

@@ -28,6 +28,7 @@ CHART: dict[str, str] = {
     "stray_owed": "liability, provider: the same money as what customers are owed",
     "fx_conversion": "asset, provider: between the currency that it took money in (credit) and the one that it owes it in (debit)",
     "tenant_reserve": "liability, tenant: kept of what it has captured until the day that its contract says",
+    "payout_pending": "liability, provider: payouts that were taken from what is settled and the provider has not made yet",
     "payout_in_transit": "liability, tenant: settled, on its way to the tenant (or, negative, to be collected)",
 }
 """Kinds of account: class, owner, meaning."""
@@ -57,6 +58,10 @@ PATTERNS: dict[str, str] = {
     "reserve": "A part of a capture is kept in reserve: debit tenant_payable, credit tenant_reserve.",
     "reserve_release": "Its day has come: the reverse of reserve.",
     "settle": "A window closes: debit tenant_payable, credit payout_in_transit by its net (the reverse when negative).",
+    "payout": "A payout begins, of what is settled: debit payout_in_transit, credit payout_pending.",
+    "paid_out": "The provider made the payout: debit payout_pending, credit provider_receivable.",
+    "payout_failed": "A payout was canceled or failed before it was made: the reverse of payout; the tenant can have it paid out again.",
+    "payout_returned": "A payout failed after it was made: debit provider_receivable, credit payout_in_transit.",
 }
 """Every pattern by name. Each is a function of this module with the same name."""
 
@@ -208,6 +213,26 @@ def settle(tenant: str, net_minor: int, currency: str) -> Postings:
     if not net_minor:
         return ()
     return _legs(f"tenant_payable:{tenant}", f"payout_in_transit:{tenant}", net_minor, currency)
+
+
+def payout(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A payout begins."""
+    return _legs(f"payout_in_transit:{tenant}", f"payout_pending:{provider}", amount_minor, currency)
+
+
+def paid_out(provider: str, amount_minor: int, currency: str) -> Postings:
+    """The provider made a payout."""
+    return _legs(f"payout_pending:{provider}", f"provider_receivable:{provider}", amount_minor, currency)
+
+
+def payout_failed(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A payout was canceled, or failed before it was made."""
+    return _legs(f"payout_pending:{provider}", f"payout_in_transit:{tenant}", amount_minor, currency)
+
+
+def payout_returned(provider: str, tenant: str, amount_minor: int, currency: str) -> Postings:
+    """A payout failed after it was made."""
+    return _legs(f"provider_receivable:{provider}", f"payout_in_transit:{tenant}", amount_minor, currency)
 
 
 def balanced(postings: Postings) -> Postings:

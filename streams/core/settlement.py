@@ -1,4 +1,4 @@
-"""The fold of settlement: every movement in exactly one window; a window closes when the log's time has passed it, for good.
+"""The fold of settlement: every movement in exactly one window; a window closes when the log's time has passed it, for good; payouts.
 
 A flow is a tenant's money at one provider in one currency. Movements come exactly once, through the lifecycle's own
 transaction, so no memory of them is needed for our own sake. One that somebody appends again by hand is recognised by its
@@ -15,15 +15,18 @@ from schemas.records import (
     ClockTick,
     Movement,
     MovementKind,
+    PayoutCommand,
+    PayoutResult,
     SettlementEvent,
     Tenant,
     WindowMovement,
     WindowTotals,
 )
-from streams.core import checks, ids, keys, ledger, tenants, windows
+from streams.core import checks, ids, keys, ledger, payout_commands, tenants, windows
 from streams.core.decision import Decision, Input, View
 from streams.core.errors import InvariantBroken, Refused
 from streams.core.ledger import Postings
+from streams.core.payouts import Money
 from streams.core.state import Clock, Flow, TenantState, Window, decode, encode
 
 SEEN_KEPT_MS = 86_400_000
@@ -62,7 +65,12 @@ def settle(view: View, input: Input) -> Decision:  # noqa: A002 - what it is cal
             _Flow(view, input, decision, (message.tenant, message.provider, message.currency)).add(message)
         elif isinstance(message, ClockTick):
             _tick(view, input, message, decision)
+        elif isinstance(message, PayoutCommand):
+            return payout_commands.command(view, input, message)
+        elif isinstance(message, PayoutResult):
+            return payout_commands.result(view, input, message)
         elif isinstance(message, Tenant):
+            payout_commands.learn(view, message, decision)
             tenants.learn(view, message, decision)
         else:
             name = type(message).__name__
@@ -110,6 +118,8 @@ def _tick(view: View, input: Input, tick: ClockTick, decision: Decision) -> None
     for flow in flows.values():
         flow.check()
         flow.save()
+        flow.pay_out(tick.time_ms)
+    payout_commands.ask_due(view, input, tick.time_ms, decision)
     for count, (mark, _) in enumerate(view.range(keys.SEEN_PREFIX)):
         if keys.seen_time(mark) > tick.time_ms - SEEN_KEPT_MS or count == FORGETS_PER_TICK_MAX:
             break
@@ -132,6 +142,8 @@ class _Flow:
         value = view.get(self.key)
         self.state = Flow() if value is None else decode(Flow, value)
         self.closed: set[bytes] = set()
+        self.last_closed = ""
+        self.money = Money(view, of)
 
     def add(self, movement: Movement) -> None:
         """Put a movement into its window, or, when that is closed or due, into the one that is open now."""
@@ -204,7 +216,11 @@ class _Flow:
             closed_ms=closed_ms,
             postings=ledger.settle(self.tenant, net_minor, self.currency),
         )
+        tenant = tenants.known(self.view, self.tenant)
+        if tenant is not None and tenant.available_delay_ms:
+            self.money.mature(net_minor, due_ms=window.closes_ms + tenant.available_delay_ms, now_ms=closed_ms)
         self.closed.add(window_key)
+        self.last_closed = window.window_id
         self.decision.writes.append((window_key, None))
 
     def check(self) -> None:
@@ -220,6 +236,22 @@ class _Flow:
                 f"{self.state.closed_net_minor} closed and {still_open_minor} open"
             )
             raise InvariantBroken(message)
+
+    def pay_out(self, now_ms: int) -> None:
+        """Pay out what can be, where the tenant wants that done at every close."""
+        payable_minor = self.money.payable_minor(self.state.closed_net_minor, now_ms)
+        of = (self.tenant, self.provider, self.currency)
+        made = payout_commands.make_automatic(
+            self.view,
+            self.input,
+            self.decision,
+            of,
+            money=self.money,
+            payable_minor=payable_minor,
+            window_id=self.last_closed,
+        )
+        if not made:
+            self.money.save(self.decision)
 
     def save(self) -> None:
         """Write the flow's state."""
