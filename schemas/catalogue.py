@@ -227,6 +227,58 @@ API_KEYS = Topic(
     written_by="API, operators",
     read_by="API",
 )
+ORGANIZATIONS = Topic(
+    name="organizations",
+    key="organization",
+    records=(records.Organization,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API, operators",
+    read_by="API",
+)
+OPERATORS = Topic(
+    name="operators",
+    key="operator_id",
+    records=(records.Operator,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API, operators",
+    read_by="API",
+)
+OPERATORS_SESSIONS = Topic(
+    name="operators.sessions",
+    key="session_id",
+    records=(records.OperatorSession,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API",
+    read_by="API",
+)
+APPROVALS = Topic(
+    name="approvals",
+    key="approval_id",
+    records=(records.Approval,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API",
+    read_by="API",
+)
+IDENTITY_HISTORY = Topic(
+    name="identity.history",
+    key="as on the compacted topic",
+    records=(
+        records.ApiKey,
+        records.Approval,
+        records.Operator,
+        records.OperatorSession,
+        records.Organization,
+        records.RoutingPolicy,
+        records.Tenant,
+    ),
+    partitions=1,
+    written_by="API, operators, configuration",
+    read_by="auditors",
+)
 WEBHOOKS_ENDPOINTS = Topic(
     name="webhooks.endpoints",
     key="tenant/endpoint_id",
@@ -310,6 +362,11 @@ CATALOGUE: tuple[Topic, ...] = (
     CUSTOMERS_EVENTS,
     CUSTOMERS_KEYS,
     API_KEYS,
+    ORGANIZATIONS,
+    OPERATORS,
+    OPERATORS_SESSIONS,
+    APPROVALS,
+    IDENTITY_HISTORY,
     WEBHOOKS_ENDPOINTS,
     WEBHOOKS_DELIVERIES,
     WEBHOOKS_PENDING,

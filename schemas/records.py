@@ -361,6 +361,12 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """How long a payout stays pending, and can be canceled, before the provider is asked for it."""
     api_version: str = ""
     """The API version of its keys that name none; empty: the newest."""
+    organization: str = ""
+    """org_...: the organisation that it belongs to; empty: none."""
+    livemode: bool = False
+    """Whether its keys move real money."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC; 0: before that was kept."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
 
@@ -1234,6 +1240,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """When it was made, ms since the epoch, UTC."""
     expires_ms: int = 0
     """When it ends by itself, as after a rotation, ms since the epoch, UTC; 0: never."""
+    fingerprint: str = ""
+    """Digest of the parameters that it was made with, for a repeated idempotency key."""
+    successor: str = ""
+    """key_... that took its place when it was rolled; empty otherwise."""
+    updated_ms: int = 0
+    """When it was last changed, ms since the epoch, UTC; 0: never."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
 
@@ -1832,6 +1844,127 @@ class PayoutEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Position among the events of that input, from 0."""
 
 
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom tenants and operators belong to. Topic organizations."""
+
+    organization: str = ""
+    """org_..."""
+    name: str = ""
+    """For people."""
+    version: int = 0
+    """Version, rising."""
+    created_ms: int = 0
+    """When it was made, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+OperatorStatus = Literal[
+    "unrecognized",
+    "active",
+    "disabled",
+]
+"""A disabled operator's sessions end at once."""
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who works for an organisation, and what they may do. Topic operators."""
+
+    operator_id: str = ""
+    """op_..."""
+    organization: str = ""
+    """org_..."""
+    name: str = ""
+    """For people."""
+    email: str = ""
+    """By which the issuer knows them, in lower case; nothing else of theirs is kept."""
+    issuer: str = ""
+    """URL of the issuer that signed them in first; empty: never signed in."""
+    subject: str = ""
+    """What that issuer calls them for ever; empty: never signed in."""
+    roles: tuple[str, ...] = ()
+    """admin, operator, analyst, auditor, developer; see docs/identity.md."""
+    tenants: tuple[str, ...] = ()
+    """Tenants that they may act on; none: all of the organisation."""
+    status: OperatorStatus = "unrecognized"
+    """Status."""
+    version: int = 0
+    """Version, rising."""
+    created_ms: int = 0
+    """When they were added, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+SessionStatus = Literal[
+    "unrecognized",
+    "active",
+    "ended",
+]
+"""An ended session is refused at once."""
+
+
+class OperatorSession(msgspec.Struct, frozen=True, kw_only=True):
+    """That an operator signed in; the cookie itself is nowhere, only its digest. Topic operators.sessions."""
+
+    session_id: str = ""
+    """os_..."""
+    operator_id: str = ""
+    """op_..."""
+    digest: bytes = b""
+    """SHA-256 of the cookie's value."""
+    status: SessionStatus = "unrecognized"
+    """Status."""
+    created_ms: int = 0
+    """When it began, ms since the epoch, UTC."""
+    expires_ms: int = 0
+    """When it ends by itself, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
+ApprovalStatus = Literal[
+    "unrecognized",
+    "pending",
+    "approved",
+    "rejected",
+]
+"""One that is not decided in time expires."""
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """Something dangerous that one person asked for and another has to agree to. Topic approvals."""
+
+    approval_id: str = ""
+    """apr_..."""
+    organization: str = ""
+    """org_... of whom it is about."""
+    tenant: str = ""
+    """Tenant that it is about; empty when none."""
+    action: str = ""
+    """What is to be done, such as api_keys.create_live."""
+    object_id: str = ""
+    """What it is done to; empty when that is yet to be made."""
+    parameters: str = ""
+    """What was asked, as a JSON object; never holds a secret."""
+    status: ApprovalStatus = "unrecognized"
+    """Status."""
+    proposed_by: str = ""
+    """Who asked: op_... or key_..."""
+    reason: str = ""
+    """Why, in their words."""
+    decided_by: str = ""
+    """Who approved or rejected; empty while it is pending."""
+    result: str = ""
+    """Id of what came of it; empty when nothing did."""
+    created_ms: int = 0
+    """When it was asked, ms since the epoch, UTC."""
+    expires_ms: int = 0
+    """Until when it can be approved, ms since the epoch, UTC."""
+    attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
+    """Who caused this."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1862,6 +1995,10 @@ Record = (
     | PayoutReply
     | PayoutRequest
     | PayoutEvent
+    | Organization
+    | Operator
+    | OperatorSession
+    | Approval
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -1894,4 +2031,8 @@ RECORDS: dict[str, type[Record]] = {
     "PayoutReply": PayoutReply,
     "PayoutRequest": PayoutRequest,
     "PayoutEvent": PayoutEvent,
+    "Organization": Organization,
+    "Operator": Operator,
+    "OperatorSession": OperatorSession,
+    "Approval": Approval,
 }
