@@ -127,7 +127,7 @@ def bound(service: Service, made: Route) -> Any:
 
         return await _answered(service, request, work, path=path)
 
-    return route(path.replace("}", ":str}"), http_method=made.operation.method)(handle)
+    return route(path.replace("}", ":str}"), http_method=made.operation.method, status_code=200)(handle)
 
 
 def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
