@@ -1,4 +1,4 @@
-"""A command on `payments.inputs`, and its answer from this process's partition of `payments.replies`."""
+"""A command on its fold's input topic, and its answer from this process's partition of `payments.replies`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas import codec
 from schemas.catalogue import PAYMENTS_INPUTS, PAYMENTS_REPLIES
 from schemas.clients import CLIENT_TIMEOUT_MS, producer_config
 from schemas.errors import DecodingError
-from schemas.records import PaymentCommand, Reply
+from schemas.records import CustomerCommand, CustomerReply, PaymentCommand, PayoutCommand, PayoutReply, Reply
 
 IN_FLIGHT_MAX = 2_000
 """Commands of one process that wait for their answer; more would only wait longer."""
@@ -29,6 +29,9 @@ QUEUED_MAX = 10_000
 _DELIVERY_TIMEOUT_MS = 20_000
 _POLL_S = 0.2
 _REQUEST_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
+
+Command = PaymentCommand | CustomerCommand | PayoutCommand
+AnyReply = Reply | CustomerReply | PayoutReply
 
 log = logging.getLogger("clearline.api")
 
@@ -47,7 +50,7 @@ class Commands:
     ) -> None:
         self._bootstrap, self._extra, self._failed = bootstrap, extra, failed
         self._deadline_s, self._in_flight_max = deadline_s, in_flight_max
-        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._waiting: dict[str, asyncio.Future[AnyReply]] = {}
         self._follower: Follower | None = None
         self._ending = threading.Event()
         self._stopping = False
@@ -100,6 +103,13 @@ class Commands:
             self._follower.close()
 
     async def ask(self, command: PaymentCommand) -> Reply:
+        """Send a payment's command and wait for its reply. Raises as `send` does."""
+        key = f"{command.tenant}/{command.payment_id}"
+        reply = await self.send(command, topic=PAYMENTS_INPUTS.name, key=key)
+        assert isinstance(reply, Reply), "a payment's command is answered by its fold"
+        return reply
+
+    async def send(self, command: Command, *, topic: str, key: str) -> AnyReply:
         """Send a command and wait for its reply. Raises `Overloaded` and `Stopping` (nothing begun), `NoAnswer`."""
         if self._stopping:
             raise Stopping
@@ -107,10 +117,10 @@ class Commands:
             raise Overloaded
         correlation_id = uuid.uuid4().hex
         addressed = replace(command, reply_partition=self.partition, correlation_id=correlation_id)
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        future: asyncio.Future[AnyReply] = self._loop.create_future()
         self._waiting[correlation_id] = future
         try:
-            self._produce(addressed)
+            self._produce(addressed, topic, key)
             async with asyncio.timeout(self._deadline_s):
                 return await future
         except TimeoutError:
@@ -118,7 +128,7 @@ class Commands:
         finally:
             del self._waiting[correlation_id]
 
-    def _produce(self, command: PaymentCommand) -> None:
+    def _produce(self, command: Command, topic: str, key: str) -> None:
         correlation_id = command.correlation_id
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -127,12 +137,7 @@ class Commands:
                 self._loop.call_soon_threadsafe(self._fail, correlation_id)
 
         try:
-            self._producer.produce(
-                PAYMENTS_INPUTS.name,
-                codec.encode(command),
-                f"{command.tenant}/{command.payment_id}".encode(),
-                on_delivery=delivered,
-            )
+            self._producer.produce(topic, codec.encode(command), key.encode(), on_delivery=delivered)
         except BufferError:
             raise Overloaded from None
 
@@ -147,14 +152,14 @@ class Commands:
         if not isinstance(key, bytes) or value is None or key.decode("ascii", "replace") not in self._waiting:
             return
         try:
-            reply = codec.decode(value, expected=(Reply,))
+            reply = codec.decode(value, expected=PAYMENTS_REPLIES.records)
         except DecodingError as error:
             log.error("a reply at offset %s can't be read: %s", message.offset(), error)  # noqa: TRY400 - its text says it
             return
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, AnyReply)
         self._loop.call_soon_threadsafe(self._resolve, reply)
 
-    def _resolve(self, reply: Reply) -> None:
+    def _resolve(self, reply: AnyReply) -> None:
         future = self._waiting.get(reply.correlation_id)
         if future is not None and not future.done():
             future.set_result(reply)
