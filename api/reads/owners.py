@@ -78,7 +78,18 @@ class Owners:
         """The partition of a payment."""
         return partition_of(f"{tenant}/{payment_id}".encode(), self.partitions)
 
+    def partition_of_customers(self, tenant: str) -> int:
+        """The partition of a tenant's customers; their topic has as many as that of payments."""
+        return partition_of(tenant.encode(), self.partitions)
+
     def candidates(self, partition: int) -> list[str]:
-        """Base URLs of the workers that say they hold it, the one that said so last first."""
-        known = [address for address in list(self._addresses.values()) if partition in address.partitions]
-        return [address.url.rstrip("/") for address in sorted(known, key=lambda one: one.observed_ms, reverse=True)]
+        """Base URLs of the workers that say they hold these payments, the one that said so last first."""
+        return _newest_first([one for one in list(self._addresses.values()) if partition in one.partitions])
+
+    def candidates_for_customers(self, partition: int) -> list[str]:
+        """The same for customers."""
+        return _newest_first([one for one in list(self._addresses.values()) if partition in one.customers_partitions])
+
+
+def _newest_first(known: list[WorkerAddress]) -> list[str]:
+    return [address.url.rstrip("/") for address in sorted(known, key=lambda one: one.observed_ms, reverse=True)]

@@ -17,7 +17,7 @@ from api.reads import _rows, expand, render
 from api.reads.landed import Landed
 from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Lists, Page, Place
 from api.reads.owners import Owners
-from api.reads.payments import Payments
+from api.reads.payments import Customers, Payments
 from api.reads.warehouse import Parameter, Warehouse
 from schemas.environment import Environment
 from schemas.ids import is_dispute_id, is_payment_id, is_refund_id, payment_of_charge
@@ -67,6 +67,7 @@ class Reads:
     def __init__(self, environment: Environment, *, failed: Callable[[BaseException], None]) -> None:
         self.owners = Owners(environment.kafka, dict(environment.kafka_config), failed=failed)
         self.payments = Payments(self.owners, token=environment.internal_token)
+        self.customers = Customers(self.owners, token=environment.internal_token)
         self.warehouse = Warehouse(environment.warehouse)
         self.lists = Lists(self.warehouse)
         self.landed = Landed(self.warehouse)
@@ -75,11 +76,13 @@ class Reads:
         """Learn who holds what. Raises KafkaException."""
         await self.owners.start()
         await self.payments.start()
+        await self.customers.start()
         await self.warehouse.start()
 
     async def close(self) -> None:
         """End threads and connections."""
         await self.payments.close()
+        await self.customers.close()
         await self.warehouse.close()
         await self.owners.close()
 
