@@ -115,9 +115,15 @@ async def lifecycle(batches: Any) -> None:
 
 @app.agent(settlement_source.channel)
 async def settlement(batches: Any) -> None:
-    """Movements and time become settlement windows."""
+    """Movements and time become settlement windows, and what is settled is paid out."""
+    handle = None
     async for batch in batches:
-        batch.run(settling.handle)
+        if handle is None:
+            handle = settling.Settlement(
+                partitions=await asyncio.to_thread(_partitions, catalogue.SETTLEMENT_INPUTS.name),
+                reply_partitions=await asyncio.to_thread(_partitions, catalogue.PAYMENTS_REPLIES.name),
+            )
+        batch.run(handle)
 
 
 @app.agent(customers_source.channel)

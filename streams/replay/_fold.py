@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import filterfalse, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from schemas.catalogue import (
+    CUSTOMERS_CHANGELOG,
+    CUSTOMERS_EVENTS,
+    CUSTOMERS_INPUTS,
     LIFECYCLE_CHANGELOG,
     PAYMENTS_EVENTS,
     PAYMENTS_INPUTS,
@@ -21,9 +24,18 @@ from schemas.catalogue import (
     SETTLEMENT_EVENTS,
     SETTLEMENT_INPUTS,
 )
-from streams.agents import lifecycle, settlement
+from streams.agents import customers, lifecycle, settlement
 from streams.replay._leaves import LeafFile
-from streams.replay._spool import LIFECYCLE, SETTLEMENT, merged_rejections, partition_for, path_of, spooled
+from streams.replay._spool import (
+    CUSTOMERS,
+    LIFECYCLE,
+    SETTLEMENT,
+    is_payout_request,
+    merged_rejections,
+    partition_for,
+    path_of,
+    spooled,
+)
 from streams.replay._state import StateComparison, load
 from streams.replay._store import Scratch
 from streams.replay._stream import Stream
@@ -62,14 +74,21 @@ FOLDS = {
         PAYMENTS_INPUTS.name,
         LIFECYCLE_CHANGELOG.name,
         direct=(PAYMENTS_EVENTS.name, PROVIDER_REQUESTS.name),
-        parted=(PAYMENTS_REPLIES.name, SETTLEMENT_INPUTS.name, RECORDS_REJECTED.name),
+        parted=(PAYMENTS_REPLIES.name, SETTLEMENT_INPUTS.name, CUSTOMERS_INPUTS.name, RECORDS_REJECTED.name),
     ),
     SETTLEMENT: FoldSpec(
         SETTLEMENT,
         SETTLEMENT_INPUTS.name,
         SETTLEMENT_CHANGELOG.name,
         direct=(),
-        parted=(SETTLEMENT_EVENTS.name, RECORDS_REJECTED.name),
+        parted=(SETTLEMENT_EVENTS.name, PROVIDER_REQUESTS.name, PAYMENTS_REPLIES.name, RECORDS_REJECTED.name),
+    ),
+    CUSTOMERS: FoldSpec(
+        CUSTOMERS,
+        CUSTOMERS_INPUTS.name,
+        CUSTOMERS_CHANGELOG.name,
+        direct=(CUSTOMERS_EVENTS.name,),
+        parted=(PAYMENTS_REPLIES.name, RECORDS_REJECTED.name),
     ),
 }
 
@@ -117,7 +136,17 @@ class FoldReport(msgspec.Struct, kw_only=True):
 def handler_of(fold: str, bounds: Mapping[str, Mapping[int, Bounds]]) -> tuple[Handler, Rejection]:
     """The workers' own."""
     if fold == SETTLEMENT:
-        return settlement.handle, settlement.reject
+        settle = settlement.Settlement(
+            partitions=len(bounds[SETTLEMENT_INPUTS.name]), reply_partitions=len(bounds[PAYMENTS_REPLIES.name])
+        )
+        return settle, settlement.reject
+    if fold == CUSTOMERS:
+        serve = customers.Customers(
+            partitions=len(bounds[CUSTOMERS_INPUTS.name]),
+            reply_partitions=len(bounds[PAYMENTS_REPLIES.name]),
+            keys=None,  # what is erased is on a compacted topic, and is not compared
+        )
+        return serve, customers.reject
     handle = lifecycle.Lifecycle(
         partitions=len(bounds[PAYMENTS_INPUTS.name]), reply_partitions=len(bounds[PAYMENTS_REPLIES.name])
     )
@@ -218,6 +247,8 @@ class Replayer:
         spec, partition = self._spec, self._partition
         for topic in spec.direct:
             records = self._log.read(topic, partition, self._bounds(topic))
+            if topic == PROVIDER_REQUESTS.name:
+                records = filterfalse(is_payout_request, records)  # settlement's, among those that it made
             if topic == PAYMENTS_EVENTS.name and self._with_leaves:
                 leaves = LeafFile(self._directory, topic, partition)
                 self._leaves.append(leaves)

@@ -11,16 +11,41 @@ from typing import Any, BinaryIO
 import lz4.frame
 import msgspec
 
-from schemas import codec
-from schemas.catalogue import PAYMENTS_INPUTS, SETTLEMENT_INPUTS
+from schemas import codec, contracts
+from schemas.catalogue import CUSTOMERS_INPUTS, PAYMENTS_INPUTS, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
 from schemas.errors import DecodingError
 from schemas.partitioner import partition_of
-from schemas.records import Movement, Rejection, Reply, SettlementEvent
+from schemas.records import (
+    CustomerCommand,
+    CustomerReply,
+    Movement,
+    PayoutEvent,
+    PayoutReply,
+    PayoutRequest,
+    Rejection,
+    Reply,
+    SettlementEvent,
+)
+from schemas.records import Record as Message
 from streams.runtime import Record
 
 LIFECYCLE = "lifecycle"
 SETTLEMENT = "settlement"
-_FOLD_OF_INPUTS = {PAYMENTS_INPUTS.name: LIFECYCLE, SETTLEMENT_INPUTS.name: SETTLEMENT}
+CUSTOMERS = "customers"
+_FOLD_OF_INPUTS = {
+    PAYMENTS_INPUTS.name: LIFECYCLE,
+    SETTLEMENT_INPUTS.name: SETTLEMENT,
+    CUSTOMERS_INPUTS.name: CUSTOMERS,
+}
+_TAKES_ANYTHING = (SETTLEMENT_INPUTS.name, CUSTOMERS_INPUTS.name)
+"""Inputs that others than folds write as well: who reads them refuses what does not belong there."""
+
+_PAYOUT_REQUESTS = frozenset(
+    b"\x00" + contract.id.to_bytes(4, "big")
+    for contract in contracts.all_contracts()
+    if contract.record == PayoutRequest.__name__
+)
+_HEADER_BYTES = 5
 
 _CHUNK_RECORDS = 200
 _CHUNK_BYTES = 256 * 1024
@@ -46,24 +71,42 @@ def partition_for(key: bytes, partitions: int) -> int:
 
 def owner(record: Record, *, partitions: int) -> Owner | None:
     """Whose output it is; None for what others write onto the same topic. Raises `Unowned`."""
+    if record.topic == PROVIDER_REQUESTS.name and not is_payout_request(record):
+        return None  # a payment's: its partition is that of its inputs, and compared as it stands
     try:
         message = codec.decode(record.value)
     except DecodingError as error:
-        if record.topic == SETTLEMENT_INPUTS.name:
-            return None  # anybody may write there what settlement then refuses
+        if record.topic in _TAKES_ANYTHING:
+            return None
         raise Unowned(str(error)) from error
-    if isinstance(message, Movement):
-        # It tells its payment only, whose inputs are all on the partition of its key.
-        return LIFECYCLE, partition_of(f"{message.tenant}/{message.payment_id}".encode(), partitions)
-    if isinstance(message, Reply | SettlementEvent):
+    if (cause := _cause_by_key(message)) is not None:
+        fold, key = cause
+        return fold, partition_of(key.encode(), partitions)
+    if isinstance(message, Reply | CustomerReply | PayoutReply | SettlementEvent | PayoutEvent):
         return _within(message.cause_topic, message.cause_partition, partitions)
     if isinstance(message, Rejection):
-        if message.component not in (LIFECYCLE, SETTLEMENT):
+        if message.component not in (LIFECYCLE, SETTLEMENT, CUSTOMERS):
             return None
         return _within(message.source_topic, message.source_partition, partitions)
-    if record.topic == SETTLEMENT_INPUTS.name:
+    if record.topic in _TAKES_ANYTHING:
         return None
     raise Unowned(f"a {type(message).__name__} does not belong on {record.topic}")
+
+
+def _cause_by_key(message: Message) -> tuple[str, str] | None:
+    """The fold and the key of what caused a record that tells only that; None for any other."""
+    if isinstance(message, Movement):
+        return LIFECYCLE, f"{message.tenant}/{message.payment_id}"
+    if isinstance(message, CustomerCommand) and message.kind == "save_method":  # by the payment that succeeded
+        return LIFECYCLE, f"{message.tenant}/{message.payment_id}"
+    if isinstance(message, PayoutRequest):
+        return SETTLEMENT, f"{message.tenant}/{message.provider}/{message.currency}"
+    return None
+
+
+def is_payout_request(record: Record) -> bool:
+    """Whether settlement made this request, and not a payment."""
+    return (record.value or b"")[:_HEADER_BYTES] in _PAYOUT_REQUESTS
 
 
 def _within(topic: str, partition: int, partitions: int) -> Owner:

@@ -8,7 +8,20 @@ from typing import Any
 
 from schemas import codec
 from schemas.errors import DecodingError
-from schemas.records import Movement, PaymentEvent, ProviderRequest, Rejection, Reply, SettlementEvent
+from schemas.records import (
+    CustomerCommand,
+    CustomerEvent,
+    CustomerReply,
+    Movement,
+    PaymentEvent,
+    PayoutEvent,
+    PayoutReply,
+    PayoutRequest,
+    ProviderRequest,
+    Rejection,
+    Reply,
+    SettlementEvent,
+)
 from streams.replay.difference import Difference, Kind, Place, between, of_record
 from streams.runtime import Output, Record
 
@@ -16,6 +29,8 @@ LOOKAHEAD = 256
 """How far either side is searched for the other's record before two at one place count as one that was changed."""
 
 _UNKNOWN = object()
+_TELLING = PaymentEvent | SettlementEvent | PayoutEvent | CustomerEvent | Reply | PayoutReply | CustomerReply
+"""What tells its cause."""
 
 
 class _Item:
@@ -49,15 +64,17 @@ def identify(value: bytes | None) -> tuple[Any, int | None]:
         message = codec.decode(value)
     except DecodingError:
         return None, None
-    if isinstance(message, PaymentEvent | SettlementEvent | Reply):
+    if isinstance(message, _TELLING):
         offset = message.cause_offset
         return (message.cause_topic, message.cause_partition, offset, message.ordinal), offset
     if isinstance(message, Rejection):
         return (message.source_topic, message.source_partition, message.source_offset), message.source_offset
-    if isinstance(message, ProviderRequest):
+    if isinstance(message, ProviderRequest | PayoutRequest):
         return message.request_id, None
     if isinstance(message, Movement):
         return message.movement_id, None
+    if isinstance(message, CustomerCommand):
+        return (message.payment_id, message.object_id), None
     return value, None
 
 

@@ -14,10 +14,12 @@ import msgspec
 
 from schemas.catalogue import (
     CATALOGUE,
+    CUSTOMERS_INPUTS,
     KEPT_FOR_EVER_MS,
     PAYMENTS_EVENTS,
     PAYMENTS_INPUTS,
     PAYMENTS_REPLIES,
+    PROVIDER_REQUESTS,
     RECORDS_REJECTED,
     SETTLEMENT_EVENTS,
     SETTLEMENT_INPUTS,
@@ -41,7 +43,14 @@ INLINE_OFFSETS_MAX = 50_000
 _PROCESSES_MAX = 8
 """By default: beyond it the broker or the disk is what is waited for."""
 
-_PARTED = (PAYMENTS_REPLIES.name, SETTLEMENT_INPUTS.name, SETTLEMENT_EVENTS.name, RECORDS_REJECTED.name)
+_PARTED = (
+    PAYMENTS_REPLIES.name,
+    SETTLEMENT_INPUTS.name,
+    SETTLEMENT_EVENTS.name,
+    CUSTOMERS_INPUTS.name,
+    PROVIDER_REQUESTS.name,
+    RECORDS_REJECTED.name,
+)
 _EVENTS = (PAYMENTS_EVENTS.name, SETTLEMENT_EVENTS.name)
 _KEPT = frozenset(topic.name for topic in CATALOGUE if topic.retention_ms == KEPT_FOR_EVER_MS)
 

@@ -139,9 +139,10 @@ def write(tenants: Mapping[str, Tenant]) -> Script:
         writes = [(len(name) if _is_own(name, key) else name, data) for name, data in context.store.writes]
         return Line([(to, b"" if own == key else own, data) for to, own, data in context.emitted], writes)
 
+    settle = settlement.Settlement(partitions=1, reply_partitions=1)
     for tenant in tenants.values():
         give(lifecycle, living, PAYMENTS_INPUTS.name, tenant.tenant.encode(), codec.encode(tenant))
-        give(settlement.handle, settling, SETTLEMENT_INPUTS.name, tenant.tenant.encode(), codec.encode(tenant))
+        give(settle, settling, SETTLEMENT_INPUTS.name, tenant.tenant.encode(), codec.encode(tenant))
     policy = codec.encode(RoutingUpdate(kind="policy", policy_version=1, providers=PROVIDERS))
     give(lifecycle, living, PAYMENTS_INPUTS.name, b"", policy)
 
@@ -156,7 +157,7 @@ def write(tenants: Mapping[str, Tenant]) -> Script:
         answering = codec.encode(answer(codec.decode(request), now_ms=START_MS))
         answered = give(lifecycle, living, PAYMENTS_INPUTS.name, key, answering)
         movements = [
-            (data[:5], give(settlement.handle, settling, topic, flow, data))
+            (data[:5], give(settle, settling, topic, flow, data))
             for topic, flow, data in answered.outputs
             if topic == SETTLEMENT_INPUTS.name
         ]

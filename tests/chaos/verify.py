@@ -77,7 +77,7 @@ class _Verifier:
         self._folds("lifecycle", INPUTS, self._lifecycle_handler(), lifecycle.reject, aligned=(EVENTS, REQUESTS))
         self._scattered("movements are those that payments made", SETTLEMENTS, self._movements, only=Movement)
         self._scattered("replies are those that commands asked for", REPLIES, self._replies)
-        self._folds("settlement", SETTLEMENTS, settlement.handle, settlement.reject, aligned=(SETTLED,))
+        self._folds("settlement", SETTLEMENTS, self._settlement_handler(), settlement.reject, aligned=(SETTLED,))
         self._rejected()
         self._books.finish()
         return self._made
@@ -179,6 +179,11 @@ class _Verifier:
     def _lifecycle_handler(self) -> Callable[..., None]:
         return lifecycle.Lifecycle(
             partitions=len(self._log.partitions(INPUTS)), reply_partitions=len(self._log.partitions(REPLIES))
+        )
+
+    def _settlement_handler(self) -> Callable[..., None]:
+        return settlement.Settlement(
+            partitions=len(self._log.partitions(SETTLEMENTS)), reply_partitions=len(self._log.partitions(REPLIES))
         )
 
     def _folds(

@@ -89,7 +89,9 @@ SPECS: tuple[TaskSpec, ...] = (
         catalogue.SETTLEMENT_CHANGELOG.name,
         settling.reject,
         tuple,
-        lambda _tables, _clock, _: settling.handle,
+        lambda _tables, _clock, partitions: settling.Settlement(
+            partitions=partitions, reply_partitions=REPLY_PARTITIONS
+        ),
     ),
 )
 

@@ -25,7 +25,7 @@ PARTITIONS = 4
 CHANGELOGS = {PAYMENTS_INPUTS.name: LIFECYCLE_CHANGELOG.name, SETTLEMENT_INPUTS.name: SETTLEMENT_CHANGELOG.name}
 _HANDLERS: dict[str, Callable[[], Handler]] = {
     PAYMENTS_INPUTS.name: lambda: lifecycle.Lifecycle(partitions=PARTITIONS, reply_partitions=PARTITIONS),
-    SETTLEMENT_INPUTS.name: lambda: settlement.handle,
+    SETTLEMENT_INPUTS.name: lambda: settlement.Settlement(partitions=PARTITIONS, reply_partitions=PARTITIONS),
 }
 _REJECTIONS: dict[str, Rejection] = {
     PAYMENTS_INPUTS.name: lifecycle.reject,

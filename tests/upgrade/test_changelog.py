@@ -45,7 +45,7 @@ def test_a_worker_restores_an_earlier_versions_changelog_and_goes_on(kafka_broke
             SETTLEMENT_INPUTS,
             SETTLEMENT_CHANGELOG,
             SETTLEMENT_EVENTS,
-            settlement.handle,
+            settlement.Settlement(partitions=PARTITIONS, reply_partitions=PARTITIONS),
             settlement.reject,
         ),
         (

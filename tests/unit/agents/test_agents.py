@@ -227,7 +227,7 @@ def test_a_movement_opens_its_window():
     )
     tenant = record("settlement.inputs", ACME, key="acme", offset=1)
     moved = record("settlement.inputs", movement, key="acme/northpay/EUR", offset=2)
-    outputs = run(settlement.handle, settlement.reject, tenant, moved)
+    outputs = run(settlement.Settlement(partitions=2, reply_partitions=2), settlement.reject, tenant, moved)
     assert {output.topic for output in outputs} == {SETTLEMENT_EVENTS.name}
     assert {output.key for output in outputs} == {b"acme/northpay/EUR"}
     assert [decoded(output).type for output in outputs] == [

@@ -179,7 +179,7 @@ class Recording:
 
     def _settle(self) -> None:
         for number in range(PARTITIONS):
-            fold = Fold(settlement.handle, settlement.reject)
+            fold = Fold(settlement.Settlement(partitions=PARTITIONS, reply_partitions=PARTITIONS), settlement.reject)
             for record in self.log.topics[verify.SETTLEMENTS][number]:
                 for output in fold.take(record):
                     self._put(output)

@@ -9,8 +9,20 @@ from typing import Any
 from msgspec.structs import replace
 
 from schemas import catalogue, codec
+from schemas.ids import payout_id
 from schemas.partitioner import partition_of
-from schemas.records import Attribution, ClockTick, Movement, PaymentCommand, ProviderRequest, RoutingUpdate, Tenant
+from schemas.records import (
+    Attribution,
+    ClockTick,
+    Movement,
+    PaymentCommand,
+    PayoutCommand,
+    PayoutRequest,
+    PayoutResult,
+    ProviderRequest,
+    RoutingUpdate,
+    Tenant,
+)
 from streams.agents import lifecycle, settlement
 from streams.core import payment_id
 from streams.replay import Bounds
@@ -25,7 +37,11 @@ EVENTS, REQUESTS = catalogue.PAYMENTS_EVENTS.name, catalogue.PROVIDER_REQUESTS.n
 REPLIES, REJECTED = catalogue.PAYMENTS_REPLIES.name, catalogue.RECORDS_REJECTED.name
 WINDOWS, DIGESTS = catalogue.SETTLEMENT_EVENTS.name, catalogue.AUDIT_DIGESTS.name
 STATE = {"lifecycle": catalogue.LIFECYCLE_CHANGELOG.name, "settlement": catalogue.SETTLEMENT_CHANGELOG.name}
-GROUPS = {"clearline-lifecycle": INPUTS, "clearline-settlement": SETTLEMENT}
+GROUPS = {
+    "clearline-lifecycle": INPUTS,
+    "clearline-settlement": SETTLEMENT,
+    "clearline-customers": catalogue.CUSTOMERS_INPUTS.name,
+}
 
 
 class MemoryLog:
@@ -119,11 +135,46 @@ class World:
             records = self.log.records[REQUESTS, number]
             for record in records[self.answered.get(number, 0) :]:
                 request = codec.decode(record.value)
+                if isinstance(request, PayoutRequest):
+                    self._pay(request)
+                    continue
                 assert isinstance(request, ProviderRequest)
                 outcome = {"authorize": "captured", "capture": "captured", "refund": "refunded", "void": "voided"}
                 said = outcome[request.operation] if self.rng.random() < 0.8 else "declined"
                 self.put(INPUTS, number, result(request, said, provider_fee_minor=30), record.key)
             self.answered[number] = len(records)
+
+    def payout(self, kind: str, key: str, *, of: str = "", **fields: Any) -> None:
+        """A command about a payout of what is settled."""
+        who = Attribution(actor_kind="api_key", actor_id="key_1", request_id=f"req-{key}", idempotency_key=key)
+        message = PayoutCommand(
+            tenant="acme",
+            provider="northpay",
+            currency="EUR",
+            payout_id=payout_id("acme", of or key),
+            kind=kind,
+            reply_partition=self.rng.randrange(PARTITIONS),
+            correlation_id=f"corr-{kind}-{key}",
+            attribution=who,
+            **fields,
+        )
+        address = b"acme//" if kind == "claim" else b"acme/northpay/EUR"
+        self.put(SETTLEMENT, partition_of(address, PARTITIONS), message, address)
+
+    def _pay(self, request: PayoutRequest) -> None:
+        key = f"{request.tenant}/{request.provider}/{request.currency}".encode()
+        for outcome in ("unknown", "in_transit", "paid"):
+            told = PayoutResult(
+                tenant=request.tenant,
+                provider=request.provider,
+                currency=request.currency,
+                payout_id=request.payout_id,
+                request_id=request.request_id,
+                outcome=outcome,
+                amount_minor=request.amount_minor,
+                provider_reference="northpay_po_1",
+            )
+            self.put(SETTLEMENT, partition_of(key, PARTITIONS), told, key)
 
     def tick(self, *, later_ms: int = 0) -> None:
         """Time, on every partition."""
@@ -137,8 +188,9 @@ class World:
         handle = lifecycle.Lifecycle(partitions=PARTITIONS, reply_partitions=PARTITIONS)
         for number in range(PARTITIONS):
             self._work("lifecycle", number, INPUTS, handle, lifecycle.reject)
+        settle = settlement.Settlement(partitions=PARTITIONS, reply_partitions=PARTITIONS)
         for number in range(PARTITIONS):
-            self._work("settlement", number, SETTLEMENT, settlement.handle, settlement.reject)
+            self._work("settlement", number, SETTLEMENT, settle, settlement.reject)
 
     def _work(self, fold: str, number: int, topic: str, handle: Any, reject: Any) -> None:
         store = self.stores.setdefault((fold, number), _Store())
@@ -209,6 +261,13 @@ def history(payments: int = 40, *, days: int = 3, seed: int = 5) -> World:
         world.answer()
         world.work()
         world.tick(later_ms=DAY_MS)
+        world.work()
+        for kind in ("claim", "create", "create"):
+            world.payout(kind, f"payout-{day}", amount_minor=500, description="rent")
+        world.payout("create", f"more-{day}", amount_minor=10**9)
+        world.payout("create", f"not-{day}", amount_minor=0)
+        if day == 1:
+            world.payout("cancel", "called-off", of=f"payout-{day}")
         world.work()
     return world
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas import codec
-from schemas.records import AuditDigest, ClockTick, Movement, PaymentEvent, ProviderRequest
+from schemas.records import AuditDigest, ClockTick, Movement, PaymentEvent, ProviderRequest, Reply
 from streams.core import InvariantBroken
 from streams.replay import ALGORITHM, Bounds, Difference, InputsGone, NotComparable, Report, replay
 from streams.replay.published import compare, read
@@ -330,8 +330,8 @@ def test_an_emptied_topic_is_all_missing(log):
     """When nothing is left, everything is missing."""
     total = len(log.records[REQUESTS, 0])
     log.records[REQUESTS, 0].clear()
-    found = next(fold for fold in replay(log).folds if (fold.fold, fold.partition) == ("lifecycle", 0))
-    assert found.topics[REQUESTS].differences == total
+    found = [fold.topics[REQUESTS] for fold in replay(log).folds if REQUESTS in fold.topics]
+    assert sum(count.differences for count in found) == total
 
 
 def test_a_fold_that_fails_is_a_difference(log, monkeypatch):
@@ -406,7 +406,8 @@ def test_replies_that_retention_removed_are_counted_not_missed(log):
     report = replay(log)
     assert report.equal
     assert report.not_comparable == 10
-    lose(REPLIES, 0, 5)(log)
+    paid = [place for place, record in enumerate(there) if isinstance(codec.decode(record.value), Reply)]
+    lose(REPLIES, 0, paid[-2])(log)
     assert replay(log).difference_count == 1
     there.clear()
     assert replay(log).equal
