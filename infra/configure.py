@@ -17,8 +17,8 @@ from schemas import catalogue, codec
 from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, transactional_config
 from schemas.records import Record, RoutingPolicy, RoutingUpdate, Tenant
 
-TRANSACTIONAL_ID = "clearline.configuration"
-"""One id for all who apply a configuration: a later one fences an earlier one, so two never interleave."""
+TRANSACTIONAL_ID = catalogue.CONFIGURATION_ID
+"""One id for all who apply a configuration, the API too: a later one fences an earlier one, so two never interleave."""
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 """The configuration that the product ships, for demos and tests."""
@@ -30,9 +30,9 @@ _REQUEST_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
 _READ_DEADLINE_S = 60.0
 
 # Who holds a partition learns a tenant from its own log; what is broadcast goes to each partition by number.
-_TENANT_BROADCAST = (catalogue.PAYMENTS_INPUTS, catalogue.SETTLEMENT_INPUTS)
-_POLICY_BROADCAST = (catalogue.PAYMENTS_INPUTS,)
-_NEEDED = (catalogue.TENANTS, catalogue.ROUTING_POLICIES, *_TENANT_BROADCAST)
+_TENANT_TOPICS = (catalogue.TENANTS, catalogue.IDENTITY_HISTORY, *catalogue.TENANT_BROADCAST)
+_POLICY_TOPICS = (catalogue.ROUTING_POLICIES, catalogue.IDENTITY_HISTORY)
+_NEEDED = (*_TENANT_TOPICS, *_POLICY_TOPICS)
 
 # Being fenced is part of how two who apply at once take turns; librdkafka's own words about it would only alarm.
 _QUIET = logging.getLogger("clearline.configuration.librdkafka")
@@ -203,8 +203,7 @@ def _difference(
 def _appends(change: _Change, partitions: dict[str, int]) -> list[_Append]:
     appends: list[_Append] = []
     for tenant in change.tenants:
-        appends += _everywhere((catalogue.TENANTS,), partitions, tenant.tenant, tenant)
-        appends += _everywhere(_TENANT_BROADCAST, partitions, tenant.tenant, tenant)
+        appends += _everywhere(_TENANT_TOPICS, partitions, tenant.tenant, tenant)
     for policy in change.policies:
         update = RoutingUpdate(
             kind="policy",
@@ -213,8 +212,8 @@ def _appends(change: _Change, partitions: dict[str, int]) -> list[_Append]:
             providers=policy.providers,
             attribution=policy.attribution,
         )
-        appends += _everywhere((catalogue.ROUTING_POLICIES,), partitions, policy.tenant, policy)
-        appends += _everywhere(_POLICY_BROADCAST, partitions, policy.tenant, update)
+        appends += _everywhere(_POLICY_TOPICS, partitions, policy.tenant, policy)
+        appends += _everywhere(catalogue.POLICY_BROADCAST, partitions, policy.tenant, update)
     return appends
 
 

@@ -379,6 +379,15 @@ CATALOGUE: tuple[Topic, ...] = (
     CUSTOMERS_CHANGELOG,
 )
 
+TENANT_BROADCAST = (PAYMENTS_INPUTS, SETTLEMENT_INPUTS)
+"""A changed tenant goes to every partition of these, so that each fold learns it from its own log."""
+
+POLICY_BROADCAST = (PAYMENTS_INPUTS,)
+"""Ditto a changed routing policy, as a `RoutingUpdate`."""
+
+CONFIGURATION_ID = "clearline.configuration"
+"""The transactional id of all who change tenants, policies, keys, organisations and operators: a later writer fences an earlier one."""
+
 _BY_NAME = {topic.name: topic for topic in CATALOGUE}
 
 

@@ -31,6 +31,7 @@ class Follower:
         self._consumer = Consumer(consumer_config(bootstrap, f"clearline.api.{uuid.uuid4().hex}", settings))
         self._on_message, self._failed = on_message, failed
         self._unread: set[tuple[str, int]] = set()
+        self._positions: dict[tuple[str, int], int] = {}
         self.caught_up = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -44,8 +45,21 @@ class Follower:
                 _, place.offset = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_TIMEOUT_S)
             begin.append(place)
         self._unread = set(partitions)
+        self._positions = {(place.topic, place.partition): place.offset for place in begin}
         self._consumer.assign(begin)
         self._thread.start()
+
+    def position(self, topic: str, partition: int) -> int:
+        """The offset before which everything of a partition was handed on."""
+        return self._positions.get((topic, partition), 0)
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Where the partitions end now, as far as it is committed. Blocks; raises KafkaException."""
+        found = {}
+        for topic, partition in self._positions:
+            place = TopicPartition(topic, partition)
+            found[topic, partition] = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_TIMEOUT_S)[1]
+        return found
 
     def close(self) -> None:
         """End the thread and the client."""
@@ -65,10 +79,15 @@ class Follower:
 
     def _take(self, message: Message) -> None:
         error = message.error()
+        place = (str(message.topic()), int(message.partition() or 0))
+        offset = int(message.offset() or 0)
         if error is None:
             self._on_message(message)
+            self._positions[place] = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:
-            self._unread.discard((str(message.topic()), int(message.partition() or 0)))
+            # Behind the last record there may be marks of transactions, which nobody is handed.
+            self._positions[place] = max(offset, self._positions.get(place, 0))
+            self._unread.discard(place)
             if not self._unread:
                 self.caught_up.set()
         elif error.fatal() or not (error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN):

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from api.http.errors import Forbidden, Unauthenticated
+from api.identity.roles import PEOPLE_ONLY, may
 from schemas.records import ApiKey, Attribution
 
 Kind = Literal["secret", "restricted", "publishable"]
@@ -38,6 +39,8 @@ SCOPES = (
 """What a restricted key can be given; write holds read."""
 
 PREFIXES: Mapping[Kind, str] = {"secret": "sk", "restricted": "rk", "publishable": "pk"}
+WITHOUT_TENANT = ("tenants", "operators", "approvals")
+"""What an organisation's key and an operator may do without naming a tenant."""
 KEY_CHARS_MAX = 128
 NAME_CHARS_MAX = 64
 _SECRET_BYTES = 32
@@ -46,26 +49,56 @@ _HINT_CHARS = 4
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, as the key says."""
+    """Who asks, as the key or the session says."""
 
     tenant: str
+    """Whom it acts for; empty: an organisation's key or an operator who named none."""
     key_id: str
-    kind: Kind
+    """key_..., or op_... of an operator."""
+    kind: Kind | Literal["organization", "operator"]
     livemode: bool
     scopes: tuple[str, ...]
     api_version: str
+    organization: str = ""
+    roles: tuple[str, ...] = ()
+    """Of an operator."""
+    tenants: tuple[str, ...] = ()
+    """Tenants that an operator is kept to; none: all of the organisation."""
+    reason: str = ""
+    """Why, in an operator's words."""
 
     def require(self, scope: str) -> None:
-        """Raises `Forbidden` where the key does not reach so far."""
-        if self.kind == "secret":
-            return
+        """Raises `Forbidden` where the key or the role does not reach so far."""
         name, _, act = scope.partition(":")
+        if not self.tenant and name not in WITHOUT_TENANT:
+            raise Forbidden("Name the tenant that this is about: Stripe-Context takes its id.")
+        if self.kind == "operator":
+            if not may(self.roles, scope):
+                raise Forbidden(f"None of your roles has {scope}. An admin of your organisation can give you one.")
+            return
+        if name in PEOPLE_ONLY:
+            raise Forbidden("Only a person may do this: sign in as an operator.")
+        if self.kind in ("secret", "organization"):
+            return
         enough = (scope,) if act == "write" else (scope, f"{name}:write")
         if self.kind == "restricted" and any(one in self.scopes for one in enough):
             return
         if self.kind == "publishable":
             raise Forbidden("A publishable key can't do this. Use a secret key, on a server of yours only.")
         raise Forbidden(f"This restricted key does not have {scope}. Make one that has, or use a secret key.")
+
+    def attribution(self, *, request_id: str, idempotency_key: str, traceparent: str = "") -> Attribution:
+        """Who caused what this request does."""
+        person = self.kind == "operator"
+        return Attribution(
+            actor_kind="operator" if person else "api_key",
+            actor_id=self.key_id,
+            on_behalf_of=self.tenant if self.kind in ("operator", "organization") else "",
+            reason=self.reason,
+            request_id=request_id,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+        )
 
 
 def digest(key: str) -> bytes:
@@ -83,19 +116,27 @@ def make(
     name: str = "",
     scopes: tuple[str, ...] = (),
     api_version: str = "",
+    key_id: str = "",
+    organization: str = "",
+    fingerprint: str = "",
 ) -> tuple[str, ApiKey]:
     """A new key and the record of it; the key itself is nowhere but in this answer. Raises `ValueError`."""
     if unknown := set(scopes) - set(SCOPES):
         raise ValueError(f"no such scope: {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}")
     if (kind == "restricted") != bool(scopes):
         raise ValueError("a restricted key needs scopes, and only a restricted key has any")
+    if bool(tenant) == bool(organization):
+        raise ValueError("a key is a tenant's or an organisation's")
+    if organization and kind != "secret":
+        raise ValueError("an organisation's key is a secret one")
     if len(name) > NAME_CHARS_MAX or not (name.isprintable() or not name):
         raise ValueError(f"a key's name has at most {NAME_CHARS_MAX} printable characters")
     secret = base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode().rstrip("=").lower()
-    key = f"{PREFIXES[kind]}_{'live' if livemode else 'test'}_{secret}"
+    key = f"{PREFIXES[kind]}_{'org_' if organization else ''}{'live' if livemode else 'test'}_{secret}"
     record = ApiKey(
-        key_id=f"key_{secrets.token_hex(_ID_BYTES)}",
+        key_id=key_id or f"key_{secrets.token_hex(_ID_BYTES)}",
         tenant=tenant,
+        organization=organization,
         kind=kind,
         livemode=livemode,
         digest=digest(key),
@@ -105,6 +146,7 @@ def make(
         api_version=api_version,
         status="active",
         created_ms=now_ms,
+        fingerprint=fingerprint,
         attribution=who,
     )
     return key, record
@@ -133,7 +175,8 @@ class KeyTable:
     def of_tenant(self, tenant: str) -> list[ApiKey]:
         """A tenant's keys, oldest first."""
         return sorted(
-            (key for key in self._by_id.values() if key.tenant == tenant), key=lambda key: (key.created_ms, key.key_id)
+            (key for key in list(self._by_id.values()) if key.tenant == tenant),
+            key=lambda key: (key.created_ms, key.key_id),
         )
 
     def get(self, key_id: str) -> ApiKey | None:
@@ -155,8 +198,9 @@ class KeyTable:
             raise Unauthenticated("This key is of a kind that this release does not know.")
         return Identity(
             tenant=record.tenant,
+            organization=record.organization,
             key_id=record.key_id,
-            kind=record.kind,
+            kind=record.kind if record.tenant else "organization",
             livemode=record.livemode,
             scopes=record.scopes,
             api_version=record.api_version,

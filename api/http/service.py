@@ -19,6 +19,7 @@ from api.http.parameters import check
 from api.http.payments import Objects, Paths, Payments
 from api.http.resources import Endpoint
 from api.http.wire import Tree
+from api.identity.people import People, acting
 from schemas.card_numbers import has_card_number
 from schemas.records import Attribution, PaymentCommand, Reply, Tenant
 
@@ -45,6 +46,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     """As the caller sent it; empty when none."""
     traceparent: str
+
+    def attribution(self) -> Attribution:
+        """Who causes what this request does."""
+        return self.identity.attribution(
+            request_id=self.request_id, idempotency_key=self.idempotency_key, traceparent=self.traceparent
+        )
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +97,9 @@ class Service:
         payments: Payments,
         objects: Objects,
         replied: Callable[[Reply], None],
+        people: People | None = None,
     ) -> None:
+        self._people = people
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
         self._objects = objects
         self._replied = replied
@@ -98,9 +107,12 @@ class Service:
 
     def identify(self, headers: Mapping[str, str], request_id: str) -> Caller:
         """Who asks, from the headers. Raises `Unauthenticated`, `Forbidden`, `InvalidRequest`, `VersionUnknown`."""
-        identity = self._keys.identify(headers.get("authorization", ""), now_ms=now_ms())
+        identity = self._identity(headers)
         for name in ("stripe-account", "stripe-context"):
-            if headers.get(name, identity.tenant) != identity.tenant:
+            wanted = headers.get(name, identity.tenant)
+            if identity.kind in ("organization", "operator"):
+                identity = acting(identity, wanted, self._tenants)
+            elif wanted != identity.tenant:
                 raise Forbidden("This key acts for its own account only; leave Stripe-Account out.")
         tenant = self._tenants.get(identity.tenant)
         pinned = "" if tenant is None else tenant.api_version
@@ -120,6 +132,12 @@ class Service:
             idempotency_key=key,
             traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
         )
+
+    def _identity(self, headers: Mapping[str, str]) -> Identity:
+        authorization = headers.get("authorization", "")
+        if self._people is not None and not authorization and self._people.presented(headers):
+            return self._people.identify(headers, now_ms=now_ms())
+        return self._keys.identify(authorization, now_ms=now_ms())
 
     async def write(self, endpoint: Endpoint, caller: Caller, identity: str, tree: dict[str, Tree]) -> Answer:
         """Ask something of a payment and wait for its answer. Raises `ApiError`."""
@@ -148,17 +166,10 @@ class Service:
 
     async def carry_out(self, caller: Caller, command: PaymentCommand, asked: Asked) -> Answer:
         """Send a command of a caller who has a key, and wait for its answer, in the newest version. Raises `ApiError`."""
-        who = caller.identity
         command = replace(
             command,
             fingerprint=hashlib.sha256(_encode(asked.parameters)).hexdigest(),
-            attribution=Attribution(
-                actor_kind="api_key",
-                actor_id=who.key_id,
-                request_id=caller.request_id,
-                idempotency_key=caller.idempotency_key,
-                traceparent=caller.traceparent,
-            ),
+            attribution=caller.attribution(),
         )
         try:
             reply = await self._commands.ask(command)

@@ -1,0 +1,1 @@
+"""Who may do what: organisations, their tenants, operators and keys; and what is kept of every change."""
