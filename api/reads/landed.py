@@ -23,13 +23,16 @@ _EFFECTS = (200, 201, 202, 402)
 _LANDED = """
 SELECT payment_id, toInt64(max(cause_offset)) AS offset
 FROM payment_events
+INNER JOIN landed_positions USING (_topic, _partition)
 WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)} AND cause_topic = {topic:String}
+    AND _offset < next_offset
 GROUP BY payment_id"""
 
 _ASKED = """
 SELECT payment_id, toInt64(max(_offset)) AS offset
 FROM payment_inputs
-WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)}
+INNER JOIN landed_positions USING (_topic, _partition)
+WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)} AND _offset < next_offset
 GROUP BY payment_id"""
 
 
@@ -38,7 +41,8 @@ class Landed:
     Writes of each tenant that are not known to be landed, by payment: the offset of the newest command that had an effect.
 
     An event says which input caused it, and events of a payment land in order; so a command has landed as soon as the
-    warehouse has an event of its payment whose cause is not before it. Of commands through another API process it knows
+    warehouse has an event of its payment whose cause is not before it, in a range that is done: an event's balance
+    transactions and postings come after the event itself. Of commands through another API process it knows
     nothing.
     """
 

@@ -1,4 +1,4 @@
-"""One stack for the tests of this folder: broker, simulator, gateway, a worker and the API, each its own process."""
+"""One stack for the tests of this folder: broker, warehouse, simulator, gateway, a worker, landing and the API, each its own process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from infra.kafka import Broker, prepare_quick_starts
 from tests.integration._house import House
 
 PARTITIONS = 4
+STARTED = ("warehouse", "simulator", "gateway", "worker-0", "landing", "api")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def api(tmp_path_factory):
         broker.start()
         house = House(broker.bootstrap, directory, CLEARLINE_PARTITIONS=str(PARTITIONS), CLEARLINE_TICK_MS="500")
         house.configure()
-        started = [house.start(name) for name in ("simulator", "gateway", "worker-0", "api")]
+        started = [house.start(name) for name in STARTED]
         for process in started:
             process.ready()
         yield RunningApi(house, f"http://127.0.0.1:{house.ports.api}")
