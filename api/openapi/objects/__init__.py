@@ -1,0 +1,8 @@
+"""The objects that payments' operations answer with."""
+
+from __future__ import annotations
+
+from api.openapi.objects import balance, disputes, payments, refunds
+from api.openapi.schema import Described
+
+OBJECTS: tuple[Described, ...] = (*payments.OBJECTS, *refunds.OBJECTS, *disputes.OBJECTS, *balance.OBJECTS)
