@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from schemas.records import Movement, PaymentEvent, Posting, SettlementEvent, WindowTotals
+from schemas.records import Movement, PaymentEvent, PayoutEvent, Posting, SettlementEvent, WindowTotals
 from streams.runtime import Record
 from tests.chaos.checks import Check, any_of
 
@@ -17,6 +17,8 @@ class Books:
         self._sequence = check("events are numbered without a gap and chained")
         self._balanced = check("every event's postings are balanced in every currency")
         self._money = check("captured − refunded = movements = closed windows, in every currency")
+        self._covered = check("no payout is of more than was settled and not paid out")
+        self._left: Counter[tuple[str, str, str]] = Counter()
         self._last: dict[tuple[str, str], tuple[int, str]] = {}
         self._net: dict[tuple[str, str], tuple[str, int]] = {}
         self._converted: dict[tuple[str, str], tuple[str, int]] = {}
@@ -42,8 +44,24 @@ class Books:
             flow = (message.tenant, f"{message.provider}/{message.currency}")
             self._chain(flow, message.sequence, message.event_id, message.previous_event_id)
             self._balance(message.event_id, message.postings)
+            if message.type == "settlement_window.closed" and message.totals is not None:
+                self._left[message.tenant, message.provider, message.currency] += message.totals.net_minor
             if message.totals is not None:
                 self._windows[message.window_id] = (message.currency, message.totals)
+
+        elif isinstance(message, PayoutEvent):
+            self._payout(message)
+
+    def _payout(self, event: PayoutEvent) -> None:
+        self._chain((event.tenant, event.payout_id), event.sequence, event.event_id, event.previous_event_id)
+        self._balance(event.event_id, event.postings)
+        if event.transaction is not None:
+            flow = event.tenant, event.provider, event.currency
+            self._left[flow] += event.transaction.amount_minor
+            if event.type == "payout.created":
+                self._covered.count += 1
+                if self._left[flow] < 0:
+                    self._covered.fault(f"{event.payout_id} takes {-self._left[flow]} more than {flow} has settled")
 
     def movement(self, movement: Movement) -> None:
         """One committed movement."""

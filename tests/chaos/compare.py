@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from schemas.records import Record as Message
 from streams.runtime import Output, Record
 from tests.chaos.books import Books
-from tests.chaos.checks import Check, fingerprint, short
+from tests.chaos.checks import Check, any_of, fingerprint, short
 from tests.chaos.log import Log
 
 LOOKED_AHEAD = 1_000
@@ -15,9 +16,20 @@ LOOKED_AHEAD = 1_000
 class Pair:
     """One partition of a topic that exactly one fold writes: both sides are walked together."""
 
-    def __init__(self, log: Log, topic: str, partition: int, check: Check, books: Books) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        partition: int,
+        check: Check,
+        books: Books,
+        *,
+        others: tuple[type[Message], ...] = (),
+    ) -> None:
+        """`others`: what another fold writes there; it is compared elsewhere."""
         self._place = f"{topic}[{partition}]"
-        self._found = log.records(topic, partition)
+        found = log.records(topic, partition)
+        self._found = (one for one in found if not isinstance(any_of(one), others)) if others else found
         self._check, self._books = check, books
         self._seen: set[bytes] = set()
         self._broken = False

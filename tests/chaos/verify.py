@@ -16,10 +16,16 @@ from schemas.partitioner import partition_of
 from schemas.records import (
     ClockTick,
     CustomerKey,
+    CustomerReply,
     Movement,
     PaymentCommand,
+    PayoutCommand,
+    PayoutReply,
+    PayoutRequest,
+    PayoutResult,
     ProviderRequest,
     ProviderResult,
+    Reply,
     Tenant,
 )
 from schemas.records import Record as Message
@@ -45,6 +51,11 @@ CHANGELOGS = {
     "settlement": catalogue.SETTLEMENT_CHANGELOG.name,
 }
 
+_OTHERS: dict[str, tuple[type[Message], ...]] = {REQUESTS: (PayoutRequest,)}
+"""What another fold writes between the outputs of the one that is aligned with the topic."""
+_NO_MOVEMENTS: tuple[type[Message], ...] = (ClockTick, Tenant, PayoutCommand, PayoutResult)
+
+_PAYOUT_INDEFINITE = frozenset({"unknown", "in_transit"})
 _INDEFINITE = frozenset({"unknown", "refund_pending"})  # the gateway may say these again; anything else once a request
 
 
@@ -60,6 +71,8 @@ class _Verifier:
         self._rejections: Counter[bytes] = Counter()
         self._movements = Scattered()
         self._replies = Scattered()
+        self._payout_requests = Scattered()
+        self._payout_replies = Scattered()
         self._commands: Counter[bytes] = Counter()
         self._books = Books(self._check)
 
@@ -75,9 +88,24 @@ class _Verifier:
         self._inputs()
         self._intake_state()
         self._folds("lifecycle", INPUTS, self._lifecycle_handler(), lifecycle.reject, aligned=(EVENTS, REQUESTS))
-        self._scattered("movements are those that payments made", SETTLEMENTS, self._movements, only=Movement)
-        self._scattered("replies are those that commands asked for", REPLIES, self._replies)
+        self._scattered("movements are those that payments made", SETTLEMENTS, self._movements, others=_NO_MOVEMENTS)
+        self._scattered(
+            "replies are those that commands asked for", REPLIES, self._replies, others=(PayoutReply, CustomerReply)
+        )
         self._folds("settlement", SETTLEMENTS, self._settlement_handler(), settlement.reject, aligned=(SETTLED,))
+        self._scattered(
+            "requests of payouts are those that settlement made",
+            REQUESTS,
+            self._payout_requests,
+            others=(ProviderRequest,),
+        )
+        self._scattered(
+            "answers about payouts are those that commands asked for",
+            REPLIES,
+            self._payout_replies,
+            others=(Reply, CustomerReply),
+        )
+        self._paid()
         self._rejected()
         self._books.finish()
         return self._made
@@ -162,6 +190,8 @@ class _Verifier:
         for partition in self._log.partitions(REQUESTS):
             for record in self._log.records(REQUESTS, partition):
                 request = decoded(record, catalogue.PROVIDER_REQUESTS)
+                if isinstance(request, PayoutRequest):
+                    continue
                 assert isinstance(request, ProviderRequest), f"{REQUESTS}[{partition}] offset {record.offset}"
                 results.count += 1
                 if request.operation == "inquire":
@@ -173,6 +203,23 @@ class _Verifier:
                 results.fault(f"request {request_id} was answered {times} times")
         for request_id in definite:
             results.fault(f"a result names request {request_id}, which nobody made (or made twice)")
+
+    def _paid(self) -> None:
+        """Every payout that a provider was asked for has one definite result; later ones come of the provider's own accord."""
+        check = self._check("every payout that was asked for has one definite result")
+        told: Counter[str] = Counter()
+        for partition in self._log.partitions(SETTLEMENTS):
+            for record in self._log.records(SETTLEMENTS, partition):
+                message = any_of(record)
+                if isinstance(message, PayoutResult) and message.outcome not in _PAYOUT_INDEFINITE:
+                    told[message.request_id] += 1
+        for partition in self._log.partitions(REQUESTS):
+            for record in self._log.records(REQUESTS, partition):
+                message = any_of(record)
+                if isinstance(message, PayoutRequest):
+                    check.count += 1
+                    if told[message.request_id] != 1:
+                        check.fault(f"payout {message.request_id} was answered {told[message.request_id]} times")
 
     # 3 and 4
 
@@ -203,7 +250,10 @@ class _Verifier:
         ends = self._log.committed(f"{APPLICATION}-{name}", source)
         for partition in self._log.partitions(source):
             fold = Fold(handler, reject)
-            pairs = {topic: Pair(self._log, topic, partition, outputs[topic], self._books) for topic in aligned}
+            pairs = {
+                topic: Pair(self._log, topic, partition, outputs[topic], self._books, others=_OTHERS.get(topic, ()))
+                for topic in aligned
+            }
             for record in self._log.records(source, partition):
                 if record.offset >= ends.get(partition, 0):
                     if not isinstance(any_of(record), ClockTick):
@@ -211,7 +261,7 @@ class _Verifier:
                     continue
                 left.count += 1
                 for number, output in enumerate(fold.take(record)):
-                    self._place(pairs, output, partition, (record.offset, number))
+                    self._place(name, pairs, output, partition, (record.offset, number))
             for pair in pairs.values():
                 pair.finish()
             expected = dict(fold.store.values)
@@ -219,13 +269,15 @@ class _Verifier:
                 expected[POSITIONS_KEY] = b'{"%s":%d}' % (source.encode(), ends[partition])
             self._compare_state(states, CHANGELOGS[name], partition, expected)
 
-    def _place(self, pairs: dict[str, Pair], output: Output, source: int, order: tuple[int, int]) -> None:
+    def _place(self, name: str, pairs: dict[str, Pair], output: Output, source: int, order: tuple[int, int]) -> None:
         if output.topic in pairs:
             pairs[output.topic].expect(output)
         elif output.topic == REJECTED:
             self._rejections[fingerprint(output.key, output.value)] += 1
         else:
             scattered = self._movements if output.topic == SETTLEMENTS else self._replies
+            if name == "settlement":
+                scattered = self._payout_requests if output.topic == REQUESTS else self._payout_replies
             target = output.partition
             if target is None:
                 assert output.key is not None
@@ -256,12 +308,12 @@ class _Verifier:
 
     # 5
 
-    def _scattered(self, name: str, topic: str, expected: Scattered, *, only: type[Message] | None = None) -> None:
+    def _scattered(self, name: str, topic: str, expected: Scattered, *, others: tuple[type[Message], ...]) -> None:
         check = self._check(name)
         for partition in self._log.partitions(topic):
             for record in self._log.records(topic, partition):
                 message = any_of(record)
-                if only is not None and isinstance(message, ClockTick | Tenant):
+                if isinstance(message, others):
                     continue
                 check.count += 1
                 if isinstance(message, Movement):

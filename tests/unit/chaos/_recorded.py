@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from schemas import catalogue, codec
+from schemas.ids import payout_id
 from schemas.partitioner import partition_of
 from schemas.records import (
     Attribution,
@@ -12,6 +15,9 @@ from schemas.records import (
     PaymentCommand,
     PaymentEvent,
     PaymentIntent,
+    PayoutCommand,
+    PayoutRequest,
+    PayoutResult,
     ProviderRequest,
     ProviderResult,
     RoutingUpdate,
@@ -51,6 +57,9 @@ class Recording:
         for number in range(PARTITIONS):
             for _ in range(3):
                 self._at(verify.SETTLEMENTS, number, codec.encode(ClockTick(time_ms=self._later(120_000))), b"tick")
+        self._ask_for_payouts()
+        for number in range(PARTITIONS):
+            self._at(verify.SETTLEMENTS, number, codec.encode(ClockTick(time_ms=self._later(120_000))), b"tick")
         self._settle()
         for name, topic in GROUPS:
             self.log.groups[f"{verify.APPLICATION}-{name}", topic] = {
@@ -177,12 +186,48 @@ class Recording:
         key = f"{event.tenant}/{event.payment_id}".encode()
         self._send(verify.INPUTS, key, codec.encode(command), self.sent.commands)
 
+    def _ask_for_payouts(self) -> None:
+        """Two that are covered, one that is not."""
+        for number, amount_minor in enumerate((700, 800, 10**9)):
+            key = f"payout-{number}"
+            for kind in ("claim", "create"):
+                command = PayoutCommand(
+                    tenant="acme",
+                    provider="northpay",
+                    currency="EUR",
+                    payout_id=payout_id("acme", key),
+                    kind=kind,
+                    amount_minor=amount_minor,
+                    reply_partition=number % PARTITIONS,
+                    correlation_id=f"{kind}-{number}",
+                    attribution=replace(WHO, idempotency_key=key),
+                )
+                address = b"acme//" if kind == "claim" else b"acme/northpay/EUR"
+                self._keyed(verify.SETTLEMENTS, address, codec.encode(command))
+
+    def _pay(self, request: PayoutRequest) -> None:
+        result = PayoutResult(
+            tenant=request.tenant,
+            provider=request.provider,
+            currency=request.currency,
+            payout_id=request.payout_id,
+            request_id=request.request_id,
+            outcome="paid",
+            amount_minor=request.amount_minor,
+            provider_reference=f"np_{request.payout_id}",
+        )
+        key = f"{request.tenant}/{request.provider}/{request.currency}".encode()
+        self._keyed(verify.SETTLEMENTS, key, codec.encode(result))
+
     def _settle(self) -> None:
         for number in range(PARTITIONS):
             fold = Fold(settlement.Settlement(partitions=PARTITIONS, reply_partitions=PARTITIONS), settlement.reject)
-            for record in self.log.topics[verify.SETTLEMENTS][number]:
+            for record in _growing(self.log.topics[verify.SETTLEMENTS][number]):
                 for output in fold.take(record):
                     self._put(output)
+                    message = codec.decode(output.value)
+                    if isinstance(message, PayoutRequest):
+                        self._pay(message)
             self._state(verify.CHANGELOGS["settlement"], number, fold)
 
     def _state(self, changelog: str, number: int, fold: Fold) -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas import codec
-from schemas.records import Movement, PaymentEvent, ProviderResult, Rejection
+from schemas.records import Movement, PaymentEvent, PayoutReply, PayoutRequest, PayoutResult, ProviderResult, Rejection
 from streams.agents import lifecycle
 from streams.runtime import POSITIONS_KEY, Record
 from tests.chaos import verify
@@ -53,6 +53,20 @@ def dropped(topic: str, at: int = 4) -> Callable[[MemoryLog], None]:
         records = busiest(log, topic)
         del records[min(at, len(records) - 1)]
         renumbered(records)
+
+    return plant
+
+
+def lost(topic: str, kind: type) -> Callable[[MemoryLog], None]:
+    """The first record of a kind was never written."""
+
+    def plant(log: MemoryLog) -> None:
+        for records in log.topics[topic].values():
+            if any(isinstance(codec.decode(one.value), kind) for one in records if one.value[:1] == b"\0"):
+                del records[find(records, kind)]
+                renumbered(records)
+                return
+        raise LookupError(kind)
 
     return plant
 
@@ -270,6 +284,21 @@ PLANTED: list[tuple[str, Callable[[MemoryLog], None], str]] = [
         "lifecycle's offsets are behind its outputs",
         behind("lifecycle", verify.INPUTS),
         "lifecycle has read everything but the last ticks",
+    ),
+    (
+        "a payout's result is lost",
+        lost(verify.SETTLEMENTS, PayoutResult),
+        "every payout that was asked for has one definite result",
+    ),
+    (
+        "a payout's request is lost",
+        lost(verify.REQUESTS, PayoutRequest),
+        "requests of payouts are those that settlement made",
+    ),
+    (
+        "an answer about a payout is lost",
+        lost(verify.REPLIES, PayoutReply),
+        "answers about payouts are those that commands asked for",
     ),
     ("settlement's offsets are behind its outputs", behind("settlement", verify.SETTLEMENTS), SETTLEMENT_STATE),
 ]
