@@ -36,6 +36,7 @@ class OperationKind(StrEnum):
     REFUND = "refund"
     SUBMIT_EVIDENCE = "submit_evidence"
     ACCEPT_DISPUTE = "accept_dispute"
+    PAYOUT = "payout"
 
 
 class OutcomeKind(StrEnum):
@@ -50,6 +51,9 @@ class OutcomeKind(StrEnum):
     REQUIRES_ACTION = "requires_action"
     EVIDENCE_SUBMITTED = "evidence_submitted"
     DISPUTE_ACCEPTED = "dispute_accepted"
+    PAYOUT_IN_TRANSIT = "payout_in_transit"
+    PAID_OUT = "paid_out"
+    PAYOUT_FAILED = "payout_failed"
     DECLINED = "declined"
     REFUSED = "refused"
     UNKNOWN = "unknown"
@@ -69,7 +73,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `amount_minor` is in minor units of `currency` (ISO 4217). `charge_reference` is the provider's own name of the charge that a capture,
     void or refund follows up, or of the dispute that is responded to; `payment_method` is a token and belongs to `authorize`, as does
     `capture`. A capture that is not `final_capture` keeps the rest authorised. `evidence` belongs to `submit_evidence`. With a
-    `settlement_currency` a provider that can converts what the operation takes or gives back to that currency.
+    `settlement_currency` a provider that can converts what the operation takes or gives back to that currency. `destination` is a token of
+    the account that a payout goes to, None for the one that the provider has on file.
     """
 
     kind: OperationKind
@@ -83,10 +88,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     final_capture: bool = True
     evidence: dict[str, str] = {}
     settlement_currency: str | None = None
+    destination: str | None = None
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider tells of its own accord: how a dispute stands, in absolute figures.
+    """What a provider tells of its own accord: how a dispute stands, in absolute figures, or (with a `payout`) that a payout came back.
 
     `number` is its place among all that the provider tells, from 1; `sequence` that among what it tells about this dispute.
     Amounts are in minor units of `currency`: disputed, taken back so far (all in all), charged for it (all in all).
@@ -106,6 +112,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     evidence_due_ms: int
     occurred_ms: int
+    payout: str = ""
+    """The provider's own id of the payout that it tells of; `status` and `reason` are then the payout's."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,13 +142,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def definite(self) -> bool:
-        """Whether the provider has said its word on this operation (that on a pending refund or a challenge is still to come)."""
+        """Whether the provider has said its word on this operation (that on a pending refund, a challenge or a payout in transit is still to come)."""
         return self.kind is not OutcomeKind.UNKNOWN
 
     @property
     def settled(self) -> bool:
         """Whether nothing more is to be learnt by inquiring."""
-        return self.kind not in (OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING, OutcomeKind.REQUIRES_ACTION)
+        return self.kind not in _UNSETTLED
 
     @property
     def permits_failover(self) -> bool:
@@ -179,6 +187,9 @@ class Provider(Protocol):
         ...
 
 
+_UNSETTLED = frozenset(
+    {OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING, OutcomeKind.REQUIRES_ACTION, OutcomeKind.PAYOUT_IN_TRANSIT}
+)
 _EXPECTED: dict[OperationKind, frozenset[OutcomeKind]] = {
     OperationKind.AUTHORIZE: frozenset({OutcomeKind.AUTHORIZED, OutcomeKind.CAPTURED, OutcomeKind.REQUIRES_ACTION}),
     OperationKind.CAPTURE: frozenset({OutcomeKind.CAPTURED}),
@@ -186,6 +197,7 @@ _EXPECTED: dict[OperationKind, frozenset[OutcomeKind]] = {
     OperationKind.REFUND: frozenset({OutcomeKind.REFUNDED, OutcomeKind.REFUND_PENDING, OutcomeKind.REFUND_FAILED}),
     OperationKind.SUBMIT_EVIDENCE: frozenset({OutcomeKind.EVIDENCE_SUBMITTED}),
     OperationKind.ACCEPT_DISPUTE: frozenset({OutcomeKind.DISPUTE_ACCEPTED}),
+    OperationKind.PAYOUT: frozenset({OutcomeKind.PAYOUT_IN_TRANSIT, OutcomeKind.PAID_OUT, OutcomeKind.PAYOUT_FAILED}),
 }
 _ALWAYS_POSSIBLE = frozenset(
     {OutcomeKind.DECLINED, OutcomeKind.REFUSED, OutcomeKind.UNKNOWN, OutcomeKind.INTEGRITY_FAILURE}
@@ -197,6 +209,8 @@ _MOVES_OR_HOLDS_MONEY = frozenset(
         OutcomeKind.REFUNDED,
         OutcomeKind.REFUND_PENDING,
         OutcomeKind.REQUIRES_ACTION,
+        OutcomeKind.PAYOUT_IN_TRANSIT,
+        OutcomeKind.PAID_OUT,
     }
 )
 

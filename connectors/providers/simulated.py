@@ -52,6 +52,9 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         "requires_action",
         "evidence_submitted",
         "dispute_accepted",
+        "payout_in_transit",
+        "paid_out",
+        "payout_failed",
         "declined",
         "refused",
     ]
@@ -103,6 +106,7 @@ class SimulatedProvider:
         # Built once: URL parsing is a good part of a small request's cost.
         self._authorizations = URL(f"{self._url}/authorizations")
         self._notices = URL(f"{self._url}/notices")
+        self._payouts = URL(f"{self._url}/payouts")
         self._operations, self._close = URL(f"{self._url}/operations"), URL(f"{self._url}/operations/close")
 
     @property
@@ -154,6 +158,11 @@ class SimulatedProvider:
                 "capture": operation.capture,
             }
             return self._authorizations, _encode(body)
+        if operation.kind is OperationKind.PAYOUT:
+            body["payment_reference"] = operation.payment_reference
+            if operation.destination:
+                body["destination"] = operation.destination
+            return self._payouts, _encode(body)
         charge = operation.charge_reference or ""
         if not _REFERENCE.fullmatch(charge):
             raise ValueError("the charge reference is none of this provider's")  # caught above: an inquiry settles it

@@ -7,7 +7,7 @@ import msgspec
 from connectors.providers.base import Outcome
 from connectors.providers.gateway import _translation
 from connectors.providers.gateway._translation import Asked
-from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS
+from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, SETTLEMENT_INPUTS
 
 # gateway.pending holds each request as it was read, in the partition it was read from, with these headers.
 HEADER_OFFSET, HEADER_MADE_MS, HEADER_KEY, HEADER_REPORTED = "offset", "made_ms", "key", "reported"
@@ -72,7 +72,10 @@ class Item(msgspec.Struct, frozen=True):
 
 
 def result_of(asked: Asked, outcome: Outcome, inquiries: int) -> Produce:
-    """The `ProviderResult` for an outcome; an inquiry's is that of the request that it asks about."""
+    """The `ProviderResult` or `PayoutResult` for an outcome; an inquiry's is that of the request that it asks about."""
+    if asked.payout is not None:
+        key, value = _translation.payout_result(asked.payout, outcome)
+        return Produce(SETTLEMENT_INPUTS.name, key, value)
     request = asked.about or asked.request
     return Produce(PAYMENTS_INPUTS.name, asked.key, _translation.result(request, outcome, inquiries=inquiries))
 

@@ -201,7 +201,7 @@ class Lanes:
         if settlement.outcome.settled:
             self._resolve(task, settlement.outcome, settlement.inquiries)
             return
-        # A refund or a challenge; later requests needn't wait for its last word.
+        # A refund, a challenge or a payout; later requests needn't wait for its last word.
         self._report(lane, task, settlement.outcome)
         follow_up = asyncio.create_task(self._follow_up(task, settling))
         self._follow_ups[follow_up] = task.place
@@ -228,7 +228,7 @@ class Lanes:
         request = task.asked.request
         log.warning(
             "%s %s at %s: %s (%s)",
-            request.operation,
+            task.asked.operation.kind.value,
             request.request_id,
             request.provider,
             outcome.kind.value,
@@ -258,7 +258,7 @@ class Lanes:
             request = task.asked.request
             log.info(
                 "%s %s at %s: %s after %d inquiries",
-                request.operation,
+                task.asked.operation.kind.value,
                 request.request_id,
                 request.provider,
                 outcome.kind,

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from connectors.providers.base import Notice, Provider
 from connectors.providers.gateway import _translation
-from schemas.catalogue import GATEWAY_CURSORS, PAYMENTS_INPUTS
+from schemas.catalogue import GATEWAY_CURSORS
 from schemas.clients import consumer_config, transactional_config
 
 STEP_DEADLINE_S = 30.0
@@ -52,8 +52,8 @@ class Cursors:
         last = notices[-1].number
         self._producer.begin_transaction()
         for told in notices:
-            key, value = _translation.notice(provider, told)
-            self._producer.produce(PAYMENTS_INPUTS.name, value, key)
+            topic, key, value = _translation.notice(provider, told)
+            self._producer.produce(topic, value, key)
         self._producer.produce(GATEWAY_CURSORS.name, b"%d" % last, provider.encode())
         self._producer.commit_transaction(STEP_DEADLINE_S)
         self._read[provider] = last

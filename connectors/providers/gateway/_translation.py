@@ -8,15 +8,20 @@ from typing import cast, get_args
 
 import msgspec
 
-from connectors.providers.base import Notice, Operation, OperationKind, Outcome
+from connectors.providers.base import Notice, Operation, OperationKind, Outcome, OutcomeKind
 from connectors.providers.errors import UntranslatableRequest
 from schemas import codec
+from schemas.catalogue import PAYMENTS_INPUTS, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
 from schemas.errors import DecodingError
 from schemas.records import (
     Attribution,
     DisputeStatus,
+    PayoutOutcome,
+    PayoutRequest,
+    PayoutResult,
     ProviderNotice,
     ProviderOperation,
+    ProviderOutcome,
     ProviderRequest,
     ProviderResult,
     Rejection,
@@ -28,7 +33,18 @@ ID_CHARACTERS_MAX = 255
 MESSAGE_CHARACTERS_MAX = 500
 
 _DISPUTE_STATUSES = frozenset(get_args(DisputeStatus))
-_KINDS = {kind.value: kind for kind in OperationKind}
+_KINDS = {kind.value: kind for kind in OperationKind if kind is not OperationKind.PAYOUT}
+"""What payments ask for."""
+
+_PAYOUT_OUTCOMES: dict[OutcomeKind, PayoutOutcome] = {
+    OutcomeKind.PAYOUT_IN_TRANSIT: "in_transit",
+    OutcomeKind.PAID_OUT: "paid",
+    OutcomeKind.PAYOUT_FAILED: "failed",
+    OutcomeKind.DECLINED: "failed",
+    OutcomeKind.REFUSED: "failed",
+    OutcomeKind.UNKNOWN: "unknown",
+    OutcomeKind.INTEGRITY_FAILURE: "integrity_failure",
+}
 
 
 def now_ms() -> int:
@@ -44,15 +60,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     made_ms: int
     request: ProviderRequest
     operation: Operation
+    payout: PayoutRequest | None = None
+    """The payout that is asked for; `request` then only names it. None: it is about a payment."""
     about: ProviderRequest | None = None
     """The earlier request that an inquiry asks about; results and operation are that one's. None: it is no inquiry."""
 
 
 def read(*, key: bytes | None, value: bytes | None, timestamp_ms: int) -> Asked:
     """The request that a record holds. Raises `DecodingError` or `UntranslatableRequest`."""
-    request = codec.decode(value, expected=(ProviderRequest,))
-    assert isinstance(request, ProviderRequest)
+    request = codec.decode(value, expected=PROVIDER_REQUESTS.records)
     assert value is not None
+    if isinstance(request, PayoutRequest):
+        return _read_payout(request, key=key, value=value, timestamp_ms=timestamp_ms)
+    assert isinstance(request, ProviderRequest)
     if key != f"{request.tenant}/{request.payment_id}".encode():
         raise UntranslatableRequest("wrong_key", "the key is not tenant/payment_id; key the record so")
     about = _asked_about(request) if request.operation == "inquire" else None
@@ -64,6 +84,41 @@ def read(*, key: bytes | None, value: bytes | None, timestamp_ms: int) -> Asked:
         operation=operation_of(about or request),
         about=about,
     )
+
+
+def _read_payout(request: PayoutRequest, *, key: bytes | None, value: bytes, timestamp_ms: int) -> Asked:
+    if key != f"{request.tenant}/{request.payout_id}".encode():
+        raise UntranslatableRequest("wrong_key", "the key is not tenant/payout_id; key the record so")
+    _check_id(request.request_id)
+    if request.amount_minor <= 0:
+        raise UntranslatableRequest("invalid_amount", f"amount_minor {request.amount_minor} is not positive")
+    named = ProviderRequest(
+        request_id=request.request_id,
+        tenant=request.tenant,
+        payment_id=request.payout_id,
+        object_id=request.payout_id,
+        provider=request.provider,
+        amount_minor=request.amount_minor,
+        currency=request.currency,
+        attribution=request.attribution,
+    )
+    operation = Operation(
+        kind=OperationKind.PAYOUT,
+        idempotency_key=request.request_id,
+        payment_reference=f"{request.tenant}/{request.payout_id}",
+        amount_minor=request.amount_minor,
+        currency=request.currency,
+        destination=request.destination or None,
+    )
+    made_ms = max(request.requested_ms, timestamp_ms)
+    return Asked(key=key, value=value, made_ms=made_ms, request=named, operation=operation, payout=request)
+
+
+def _check_id(request_id: str) -> None:
+    if not 0 < len(request_id) <= ID_CHARACTERS_MAX or not request_id.isprintable():
+        raise UntranslatableRequest(
+            "invalid_field", f"request_id must have 1 to {ID_CHARACTERS_MAX} printable characters"
+        )
 
 
 def _asked_about(inquiry: ProviderRequest) -> ProviderRequest:
@@ -81,10 +136,7 @@ def operation_of(request: ProviderRequest) -> Operation:
     kind = _KINDS.get(request.operation)
     if kind is None:
         raise UntranslatableRequest("invalid_field", f"operation {request.operation!r} is none of {', '.join(_KINDS)}")
-    if not 0 < len(request.request_id) <= ID_CHARACTERS_MAX or not request.request_id.isprintable():
-        raise UntranslatableRequest(
-            "invalid_field", f"request_id must have 1 to {ID_CHARACTERS_MAX} printable characters"
-        )
+    _check_id(request.request_id)
     if request.amount_minor < 0 or (request.amount_minor == 0 and kind is not OperationKind.VOID):
         raise UntranslatableRequest("invalid_amount", f"amount_minor {request.amount_minor} is not positive")
     if kind is not OperationKind.AUTHORIZE and not request.provider_reference:
@@ -114,7 +166,7 @@ def result(request: ProviderRequest, outcome: Outcome, *, inquiries: int) -> byt
             object_id=request.object_id,
             provider=request.provider,
             operation=request.operation,
-            outcome=outcome.kind.value,
+            outcome=cast("ProviderOutcome", outcome.kind.value),
             amount_minor=outcome.amount_minor or 0,
             currency=outcome.currency or "",
             provider_reference=outcome.reference or "",
@@ -140,8 +192,62 @@ def result(request: ProviderRequest, outcome: Outcome, *, inquiries: int) -> byt
     )
 
 
-def notice(provider: str, told: Notice) -> tuple[bytes, bytes]:
-    """Key and encoded `ProviderNotice` of what a provider told. What can't be read as one is refused by whoever reads it."""
+def payout_result(request: PayoutRequest, outcome: Outcome) -> tuple[bytes, bytes]:
+    """Key and encoded `PayoutResult` that tells an outcome; caused by the provider, under the request's own attribution."""
+    who = request.attribution
+    return _flow(request), codec.encode(
+        PayoutResult(
+            tenant=request.tenant,
+            provider=request.provider,
+            currency=request.currency,
+            payout_id=request.payout_id,
+            request_id=request.request_id,
+            outcome=_PAYOUT_OUTCOMES.get(outcome.kind, "unknown"),
+            amount_minor=outcome.amount_minor or 0,
+            provider_reference=outcome.reference or "",
+            failure_code=outcome.code or "",
+            message=(outcome.message or "")[:MESSAGE_CHARACTERS_MAX],
+            observed_ms=now_ms(),
+            attribution=Attribution(
+                actor_kind="provider",
+                actor_id=request.provider,
+                on_behalf_of=who.on_behalf_of or request.tenant,
+                request_id=who.request_id,
+                idempotency_key=who.idempotency_key,
+                traceparent=who.traceparent,
+            ),
+        )
+    )
+
+
+def _flow(of: PayoutRequest | PayoutResult) -> bytes:
+    return f"{of.tenant}/{of.provider}/{of.currency}".encode()
+
+
+def _payout_notice(provider: str, told: Notice) -> tuple[str, bytes, bytes]:
+    tenant, _, payout_id = told.payment_reference.partition("/")
+    result = PayoutResult(
+        tenant=tenant,
+        provider=provider,
+        currency=told.currency,
+        payout_id=payout_id,
+        request_id=told.notice_id,
+        outcome="failed" if told.status == "failed" else "unrecognized",
+        amount_minor=told.amount_minor,
+        provider_reference=told.payout,
+        failure_code=told.reason[:MESSAGE_CHARACTERS_MAX],
+        observed_ms=now_ms(),
+        attribution=Attribution(
+            actor_kind="provider", actor_id=provider, on_behalf_of=tenant, request_id=told.notice_id
+        ),
+    )
+    return SETTLEMENT_INPUTS.name, _flow(result), codec.encode(result)
+
+
+def notice(provider: str, told: Notice) -> tuple[str, bytes, bytes]:
+    """Topic, key and encoded record of what a provider told. What can't be read as one is refused by whoever reads it."""
+    if told.payout:
+        return _payout_notice(provider, told)
     tenant, _, payment_id = told.payment_reference.partition("/")
     value = codec.encode(
         ProviderNotice(
@@ -167,7 +273,7 @@ def notice(provider: str, told: Notice) -> tuple[bytes, bytes]:
             ),
         )
     )
-    return told.payment_reference.encode(), value
+    return PAYMENTS_INPUTS.name, told.payment_reference.encode(), value
 
 
 def rejection(

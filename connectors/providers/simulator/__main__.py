@@ -19,6 +19,7 @@ from connectors.providers.simulator._books import (
     DEFAULT_RESPONSE_MS,
     Books,
 )
+from connectors.providers.simulator._payouts import DEFAULT_PAYOUT_DELAY_MS, DEFAULT_RETURN_MS
 from connectors.providers.simulator.server import KEEP_ALIVE_S, Simulator
 
 DEFAULT_PORT = 8701
@@ -78,6 +79,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--response-ms", type=int, default=DEFAULT_RESPONSE_MS, help="how long evidence is taken for a dispute"
     )
+    parser.add_argument(
+        "--payout-delay-ms", type=int, default=DEFAULT_PAYOUT_DELAY_MS, help="how long a payout is in transit"
+    )
+    parser.add_argument(
+        "--return-ms", type=int, default=DEFAULT_RETURN_MS, help="after how long a payout that comes back does so"
+    )
     return parser.parse_args()
 
 
@@ -118,6 +125,8 @@ def main() -> int:
             refund_delay_ms=arguments.refund_delay_ms,
             dispute_delay_ms=arguments.dispute_delay_ms,
             response_ms=arguments.response_ms,
+            payout_delay_ms=arguments.payout_delay_ms,
+            return_ms=arguments.return_ms,
             seed=arguments.seed,
         )
         asyncio.run(_serve(arguments, books))

@@ -50,6 +50,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     other_currency: bool = False
     conversion_off_by: int = 0
     dispute: DisputeCourse = DisputeCourse.NONE
+    payout_at_once: bool = False
+    payout_fails: str = ""
+    """Why a payout fails; empty: it is paid."""
+    payout_returns: str = ""
+    """Why it comes back some time after it was paid; empty: it doesn't."""
 
 
 class Answer(Enum):
@@ -108,6 +113,35 @@ VERDICTS: dict[str, Verdict] = {
     "pm_test_flaky": Verdict(),
 }
 """Every payment method the providers know; any other is refused as `payment_method_unknown`."""
+
+DESTINATIONS: dict[str, Verdict] = {
+    "": Verdict(),
+    "ba_test_instant": Verdict(payout_at_once=True),
+    "ba_test_accountClosed": Verdict(payout_at_once=True, payout_fails="account_closed"),
+    "ba_test_pendsThenFails": Verdict(payout_fails="could_not_process"),
+    "ba_test_returned": Verdict(payout_returns="no_account"),
+    "ba_test_wrongAmount": Verdict(amount_off_by=1),
+    "ba_test_timeout": Verdict(),
+    "ba_test_dropAfterPaying": Verdict(),
+    "ba_test_error500": Verdict(),
+    "ba_test_error500AfterPaying": Verdict(),
+    "ba_test_flaky": Verdict(),
+}
+"""Every account that a payout can go to; any other is refused as `no_account`. Empty: the one on file."""
+
+_FAULTS_OF_DESTINATIONS = {
+    "ba_test_timeout": "pm_test_timeout",
+    "ba_test_dropAfterPaying": "pm_test_dropAfterCharge",
+    "ba_test_error500": "pm_test_error500",
+    "ba_test_error500AfterPaying": "pm_test_error500AfterCharge",
+    "ba_test_flaky": "pm_test_flaky",
+}
+
+
+def method_of_destination(destination: str) -> str:
+    """The payment method whose faults the network has for payouts to this account; empty: none."""
+    return _FAULTS_OF_DESTINATIONS.get(destination, "")
+
 
 _STEADY_FAULTS: dict[str, Fault] = {
     "pm_test_timeout": Fault(wait_after_s=HELD_ANSWER_S),

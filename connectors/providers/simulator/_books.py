@@ -17,16 +17,20 @@ import msgspec
 
 from connectors.providers.base import DeclineKind, Notice
 from connectors.providers.errors import BooksError
-from connectors.providers.simulator._behaviour import VERDICTS, RefundCourse, Verdict
+from connectors.providers.simulator._behaviour import VERDICTS, RefundCourse, Verdict, method_of_destination
 from connectors.providers.simulator._conversions import SCHEMA as CONVERSIONS_SCHEMA
 from connectors.providers.simulator._conversions import Conversions
 from connectors.providers.simulator._disputes import SCHEMA as DISPUTES_SCHEMA
 from connectors.providers.simulator._disputes import Disputes
+from connectors.providers.simulator._payouts import DEFAULT_PAYOUT_DELAY_MS, DEFAULT_RETURN_MS, Payouts
+from connectors.providers.simulator._payouts import SCHEMA as PAYOUTS_SCHEMA
 from connectors.providers.simulator._terms import (
     KEY_CLOSED,
     MULTICAPTURE,
     Answer,
     Charge,
+    Payout,
+    PayoutTotals,
     Request,
     Status,
     Totals,
@@ -81,6 +85,8 @@ class Books:
         refund_delay_ms: int = DEFAULT_REFUND_DELAY_MS,
         dispute_delay_ms: int = DEFAULT_DISPUTE_DELAY_MS,
         response_ms: int = DEFAULT_RESPONSE_MS,
+        payout_delay_ms: int = DEFAULT_PAYOUT_DELAY_MS,
+        return_ms: int = DEFAULT_RETURN_MS,
         seed: int = 0,
         now_ms: Callable[[], int] = _wall_clock_ms,
         busy_timeout_s: float = 2.0,
@@ -94,13 +100,16 @@ class Books:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
-            self._db.executescript(_SCHEMA + CONVERSIONS_SCHEMA + DISPUTES_SCHEMA)
+            self._db.executescript(_SCHEMA + CONVERSIONS_SCHEMA + DISPUTES_SCHEMA + PAYOUTS_SCHEMA)
+            if not any(row[1] == "payout" for row in self._db.execute("PRAGMA table_info(notices)")):
+                self._db.execute("ALTER TABLE notices ADD COLUMN payout TEXT NOT NULL DEFAULT ''")
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             message = f"the books at {path} can't be opened ({error}); is another simulator running on the same --data?"
             raise BooksError(message) from error
 
         self._conversions = Conversions(self._db, seed=seed)
+        self._payouts = Payouts(self._db, delay_ms=payout_delay_ms, return_ms=return_ms)
         self._disputes = Disputes(self._db, delay_ms=dispute_delay_ms, response_ms=response_ms)
 
     def commit(self) -> None:
@@ -135,6 +144,9 @@ class Books:
             return answer
         if request.kind in ("submit_evidence", "accept_dispute"):
             answer, method = self._disputes.respond(provider, request, now_ms=self._now_ms()), ""
+        elif request.kind == "payout":
+            answer = self._payouts.make(provider, key, request, now_ms=self._now_ms())
+            method = method_of_destination(request.destination)
         elif request.kind == "authorize":
             answer, method = self._authorize(provider, key, request), request.payment_method
         else:
@@ -150,6 +162,8 @@ class Books:
         if row is None:
             return None
         answer = msgspec.json.decode(row[0], type=Answer)
+        if answer.status == "payout_in_transit":
+            return self._settle_payout(provider, key, answer)
         return self._settle_refund(provider, key, answer) if answer.status == "refund_pending" else answer
 
     def close(self, provider: str, key: str) -> Answer | None:
@@ -235,7 +249,20 @@ class Books:
 
     def notices(self, provider: str, *, after: int, limit: int) -> list[Notice]:
         """A page of what the provider tells of its own accord, in order, after a notice's number."""
+        self._payouts.move(provider, now_ms=self._now_ms())
         return self._disputes.notices(provider, after=after, limit=limit, now_ms=self._now_ms())
+
+    def payouts(self, provider: str, *, after: int, limit: int) -> list[Payout]:
+        """A page of payouts in the order they were made, after a sequence number."""
+        return self._payouts.page(provider, after=after, limit=limit)
+
+    def payout_totals(self, provider: str | None = None) -> list[PayoutTotals]:
+        """Sums of payouts per provider and currency; of all providers when none is named."""
+        return self._payouts.totals(provider)
+
+    def payouts_made_twice(self) -> list[tuple[str, int]]:
+        """References with more than one payout, over all providers, and how many."""
+        return self._payouts.made_twice()
 
     def payments_held_twice(self) -> list[tuple[str, int]]:
         """Payment references with more than one charge that holds or took money, over all providers, and how many."""
@@ -429,6 +456,17 @@ class Books:
         if status == "refunded":
             return self._refund_made(charge, key, reference, request.amount_minor)
         return _refund_answer(status, reference, request.amount_minor, charge.currency)
+
+    def _settle_payout(self, provider: str, key: str, answer: Answer) -> Answer:
+        """A payout in transit whose time has come arrives, or fails, when somebody looks."""
+        settled = self._payouts.settled(answer, now_ms=self._now_ms())
+        if settled is None:
+            return answer
+        self._db.execute(
+            "UPDATE operations SET answer = ? WHERE provider = ? AND key = ?",
+            (msgspec.json.encode(settled), provider, key),
+        )
+        return settled
 
     def _settle_refund(self, provider: str, key: str, answer: Answer) -> Answer:
         """A pending refund whose time has come takes its course when somebody looks."""

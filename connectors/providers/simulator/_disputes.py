@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS notices (
     provider TEXT NOT NULL, number INTEGER NOT NULL, notice_id TEXT NOT NULL, payment_reference TEXT NOT NULL,
     charge TEXT NOT NULL, dispute TEXT NOT NULL, sequence INTEGER NOT NULL, status TEXT NOT NULL,
     amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, withdrawn_minor INTEGER NOT NULL, fee_minor INTEGER NOT NULL,
-    reason TEXT NOT NULL, evidence_due_ms INTEGER NOT NULL, occurred_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL, evidence_due_ms INTEGER NOT NULL, occurred_ms INTEGER NOT NULL, payout TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (provider, number)) WITHOUT ROWID;
 """
 
@@ -185,6 +185,7 @@ class Disputes:
             "fraudulent",
             dispute.evidence_due_ms,
             now_ms,
+            "",
         )
         self._db.execute(f"INSERT INTO notices VALUES ({', '.join('?' * len(values))})", values)
 

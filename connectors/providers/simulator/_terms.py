@@ -9,7 +9,7 @@ import msgspec
 
 from connectors.providers.base import DeclineKind
 
-Kind = Literal["authorize", "capture", "void", "refund", "submit_evidence", "accept_dispute"]
+Kind = Literal["authorize", "capture", "void", "refund", "submit_evidence", "accept_dispute", "payout"]
 Status = Literal[
     "authorized",
     "captured",
@@ -20,6 +20,9 @@ Status = Literal[
     "requires_action",
     "evidence_submitted",
     "dispute_accepted",
+    "payout_in_transit",
+    "paid_out",
+    "payout_failed",
     "declined",
     "refused",
 ]
@@ -47,13 +50,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = True
     evidence: dict[str, str] = {}
     settlement_currency: str = ""
+    destination: str = ""
 
     @property
     def fingerprint(self) -> str:
         """A digest of every field; one that asks for no conversion has the digest that it had before there were any."""
         fields = msgspec.structs.asdict(self)
-        if not self.settlement_currency:
-            del fields["settlement_currency"]
+        for later in ("settlement_currency", "destination"):
+            if not fields[later]:
+                del fields[later]
         return hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).hexdigest()
 
 
@@ -91,6 +96,33 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     refunded_minor: int
     refund_pending_minor: int
     fee_minor: int
+
+
+class Payout(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the provider's payouts."""
+
+    sequence: int
+    provider: str
+    reference: str
+    key: str
+    payment_reference: str
+    currency: str
+    amount_minor: int
+    destination: str
+    state: str
+    due_ms: int
+    failure_code: str
+
+
+class PayoutTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums of one provider's payouts in one currency, in minor units."""
+
+    provider: str
+    currency: str
+    payouts: int
+    paid_minor: int
+    in_transit_minor: int
+    failed_minor: int
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

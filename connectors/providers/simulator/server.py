@@ -7,11 +7,12 @@
     POST /{provider}/v1/charges/{charge}/challenge        outcome: succeeded | failed (what a customer does)
     POST /{provider}/v1/disputes/{dispute}/evidence       amount_minor, currency, evidence
     POST /{provider}/v1/disputes/{dispute}/acceptances    amount_minor, currency
+    POST /{provider}/v1/payouts                           amount_minor, currency, payment_reference, destination
     GET  /{provider}/v1/notices?after=N&limit=M           what the provider tells of its own accord, a page at a time
     GET  /{provider}/v1/operations?idempotency_key=KEY    what became of an operation
     POST /{provider}/v1/operations/close                  idempotency_key; the same, and closes the key if there is none
-    GET  /{provider}/v1/charges?after=N&limit=M           the books, a page at a time
-    GET  /{provider}/v1/summary  /summary  /health        totals; payments held by more than one charge; readiness
+    GET  /{provider}/v1/charges?after=N&limit=M           the books, a page at a time; likewise payouts
+    GET  /{provider}/v1/summary  /summary  /health        totals; payments held by more than one charge, payouts made twice; readiness
 
 Bodies are JSON. Every operation carries an `Idempotency-Key` header of 1 to 255 characters. Statuses: 200 done or pending, 402 declined by the
 issuer, 422 refused before any effect, 409 key used with other parameters, 404 not found, 400 unreadable request, 413 too large.
@@ -29,10 +30,17 @@ import msgspec
 from aiohttp import web
 
 from connectors.providers.errors import BooksError
-from connectors.providers.simulator._behaviour import FLAKY, Fault, dice, fault_of_inquiry, fault_of_try
+from connectors.providers.simulator._behaviour import (
+    FLAKY,
+    Fault,
+    dice,
+    fault_of_inquiry,
+    fault_of_try,
+    method_of_destination,
+)
 from connectors.providers.simulator._behaviour import Answer as Fate
 from connectors.providers.simulator._books import Books, KeyReused
-from connectors.providers.simulator._terms import Answer, Charge, Kind, Request, Totals
+from connectors.providers.simulator._terms import Answer, Charge, Kind, Payout, PayoutTotals, Request, Totals
 from schemas.currencies import EXPONENTS
 
 BODY_BYTES_MAX = 262_144
@@ -65,6 +73,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     final: bool = True
     evidence: dict[str, str] = {}
     settlement_currency: str = ""
+    destination: str = ""
 
 
 class _Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,13 +91,15 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 class _Page(msgspec.Struct, frozen=True):
-    data: list[Charge]
+    data: list[Charge] | list[Payout]
     has_more: bool
 
 
 class _Summary(msgspec.Struct, frozen=True):
     totals: list[Totals]
     payments_held_twice: list[tuple[str, int]]
+    payouts: list[PayoutTotals]
+    payouts_made_twice: list[tuple[str, int]]
 
 
 class _Refusal(Exception):
@@ -140,7 +151,7 @@ class Simulator:
             self._fail(error)  # nothing since the last commit was answered, and nothing of it will be
             return _dropped(request)
 
-    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: C901 - a table
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: C901, PLR0912 - a table
         parts = request.path.strip("/").split("/")
         if request.method == "GET" and parts in (["health"], ["summary"]):
             return _json(200, {"status": "ok"}) if parts == ["health"] else await self._summary(None)
@@ -158,6 +169,8 @@ class Simulator:
                 return await self._operation(request, provider, _FOLLOW_UPS[follow_up], charge=charge)
             case "POST", ["disputes", dispute, response] if response in _RESPONSES:
                 return await self._operation(request, provider, _RESPONSES[response], charge=dispute)
+            case "POST", ["payouts"]:
+                return await self._operation(request, provider, "payout", charge="")
             case "GET", ["notices"]:
                 return await self._notices(request, provider)
             case "POST", ["charges", charge, "challenge"]:
@@ -169,8 +182,10 @@ class Simulator:
             case "POST", ["operations", "close"]:
                 key = _checked_key(_parsed(_read_close, await _body_of(request)).idempotency_key)
                 return await self._inquiry(request, provider, key, close=True)
-            case "GET", ["charges"]:
-                return await self._charges(request, provider)
+            case "GET", ["charges" | "payouts" as what]:
+                return await self._listing(
+                    request, provider, self._books.charges if what == "charges" else self._books.payouts
+                )
             case "GET", ["summary"]:
                 return await self._summary(provider)
             case "GET", ["health"]:
@@ -182,7 +197,7 @@ class Simulator:
     ) -> web.StreamResponse:
         key = _checked_key(request.headers.get("Idempotency-Key", ""))
         asked = _checked(_parsed(_read_body, await _body_of(request)), kind, charge)
-        method = asked.payment_method or self._method_of(provider, charge)
+        method = asked.payment_method or method_of_destination(asked.destination) or self._method_of(provider, charge)
         number = self._books.next_try(provider, key) if method == FLAKY else 0
         fault = fault_of_try(method, seed=self._seed, key=key, number=number)
         await self._latency(key)
@@ -233,16 +248,24 @@ class Simulator:
         await self._durable()
         return _json(200, {"data": told})
 
-    async def _charges(self, request: web.BaseRequest, provider: str) -> web.StreamResponse:
+    async def _listing(
+        self, request: web.BaseRequest, provider: str, books: Callable[..., list[Charge] | list[Payout]]
+    ) -> web.StreamResponse:
         after, limit = _number(request, "after", 0, 2**62), _number(request, "limit", PAGE_DEFAULT, PAGE_MAX)
         await self._durable()
-        page = self._books.charges(provider, after=after, limit=limit + 1)
+        page = books(provider, after=after, limit=limit + 1)
         return _json(200, _Page(data=page[:limit], has_more=len(page) > limit))
 
     async def _summary(self, provider: str | None) -> web.StreamResponse:
         await self._durable()
         return _json(
-            200, _Summary(totals=self._books.totals(provider), payments_held_twice=self._books.payments_held_twice())
+            200,
+            _Summary(
+                totals=self._books.totals(provider),
+                payments_held_twice=self._books.payments_held_twice(),
+                payouts=self._books.payout_totals(provider),
+                payouts_made_twice=self._books.payouts_made_twice(),
+            ),
         )
 
     @staticmethod
@@ -339,7 +362,11 @@ def _checked(body: _Body, kind: Kind, charge: str) -> Request:
         raise _Refusal(400, "invalid_request", f"references have at most {REFERENCE_CHARACTERS_MAX} characters.")
     if kind == "authorize" and not (body.payment_reference and body.payment_method):
         raise _Refusal(400, "invalid_request", "payment_reference and payment_method are needed.")
-    if kind != "authorize" and (body.payment_method or body.payment_reference or body.capture):
+    if kind == "payout":
+        _check_payout(body)
+    elif body.destination:
+        raise _Refusal(400, "invalid_request", "destination: of a payout only.")
+    elif kind != "authorize" and (body.payment_method or body.payment_reference or body.capture):
         raise _Refusal(400, "invalid_request", "a follow-up has no payment method, payment reference or capture.")
     if len(body.evidence) > EVIDENCE_TEXTS_MAX or (body.evidence and kind != "submit_evidence"):
         raise _Refusal(400, "invalid_request", f"evidence: at most {EVIDENCE_TEXTS_MAX} texts, for a dispute only.")
@@ -354,7 +381,17 @@ def _checked(body: _Body, kind: Kind, charge: str) -> Request:
         final=body.final,
         evidence=body.evidence,
         settlement_currency=body.settlement_currency,
+        destination=body.destination,
     )
+
+
+def _check_payout(body: _Body) -> None:
+    if not body.payment_reference:
+        raise _Refusal(400, "invalid_request", "payment_reference is needed.")
+    if body.payment_method or body.capture or body.settlement_currency:
+        raise _Refusal(400, "invalid_request", "a payout has no payment method, capture or settlement_currency.")
+    if len(body.destination) > REFERENCE_CHARACTERS_MAX:
+        raise _Refusal(400, "invalid_request", f"references have at most {REFERENCE_CHARACTERS_MAX} characters.")
 
 
 def _number(request: web.BaseRequest, name: str, default: int, maximum: int) -> int:

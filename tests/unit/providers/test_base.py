@@ -98,10 +98,15 @@ def test_only_a_definite_no_permits_failover():
 
 
 def test_unknown_is_not_definite_and_a_pending_refund_not_settled():
-    """Unknown needs an inquiry at once, a pending refund later, everything else none."""
+    """Unknown needs an inquiry at once, a pending refund or a payout in transit later, everything else none."""
     assert not unknown("timed_out", "").definite
     unsettled = {kind for kind in OutcomeKind if not Outcome(kind=kind).settled}
-    assert unsettled == {OutcomeKind.UNKNOWN, OutcomeKind.REFUND_PENDING, OutcomeKind.REQUIRES_ACTION}
+    assert unsettled == {
+        OutcomeKind.UNKNOWN,
+        OutcomeKind.REFUND_PENDING,
+        OutcomeKind.REQUIRES_ACTION,
+        OutcomeKind.PAYOUT_IN_TRANSIT,
+    }
 
 
 def test_a_decline_keeps_its_kind():

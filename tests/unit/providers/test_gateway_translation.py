@@ -5,12 +5,21 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from connectors.providers.base import DeclineKind, OperationKind, Outcome, OutcomeKind
+from connectors.providers.base import DeclineKind, Notice, OperationKind, Outcome, OutcomeKind
 from connectors.providers.errors import UntranslatableRequest
-from connectors.providers.gateway._translation import operation_of, read, rejection, result
+from connectors.providers.gateway._items import result_of
+from connectors.providers.gateway._translation import notice, operation_of, read, rejection, result
 from schemas import codec
 from schemas.errors import NotAvro, WrongRecord
-from schemas.records import Attribution, ClockTick, ProviderRequest, ProviderResult, Rejection
+from schemas.records import (
+    Attribution,
+    ClockTick,
+    PayoutRequest,
+    PayoutResult,
+    ProviderRequest,
+    ProviderResult,
+    Rejection,
+)
 from tests.unit.core.situations import at
 
 REQUEST = ProviderRequest(
@@ -100,7 +109,72 @@ def test_unreadable_records_become_rejections_with_their_bytes(key, value, error
     assert found.message
 
 
-@pytest.mark.parametrize("kind", list(OutcomeKind))
+PAYOUT = PayoutRequest(
+    request_id="po_1_payout_1",
+    tenant="acme",
+    payout_id="po_1",
+    provider="northpay",
+    currency="EUR",
+    amount_minor=600,
+    destination="ba_1",
+    requested_ms=5,
+    attribution=REQUEST.attribution,
+)
+
+
+def test_a_payout_is_asked_for_under_its_own_key_and_answered_to_settlement():
+    """Everything that the provider compares; the result goes to the flow's key, whatever the outcome."""
+    asked = read(key=b"acme/po_1", value=codec.encode(PAYOUT), timestamp_ms=9)
+    operation = asked.operation
+    assert (operation.kind, operation.idempotency_key, operation.destination) == ("payout", "po_1_payout_1", "ba_1")
+    assert (operation.payment_reference, operation.amount_minor, asked.made_ms) == ("acme/po_1", 600, 9)
+    told = {}
+    for kind in OutcomeKind:
+        made = result_of(asked, Outcome(kind=kind, amount_minor=600, currency="EUR", reference="np_1", code="c"), 0)
+        assert (made.topic, made.key) == ("settlement.inputs", b"acme/northpay/EUR")
+        found = codec.decode(made.value, expected=(PayoutResult,))
+        assert (found.request_id, found.provider_reference, found.failure_code) == ("po_1_payout_1", "np_1", "c")
+        told[kind.value] = found.outcome
+    assert {kind: outcome for kind, outcome in told.items() if outcome != "unknown"} == {
+        "payout_in_transit": "in_transit",
+        "paid_out": "paid",
+        "payout_failed": "failed",
+        "declined": "failed",
+        "refused": "failed",
+        "integrity_failure": "integrity_failure",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [({"amount_minor": 0}, b"acme/po_1"), ({"request_id": ""}, b"acme/po_1"), ({}, b"acme/pi_1")],
+)
+def test_a_payout_that_makes_no_sense_is_not_asked_for(changes, key):
+    """It is rejected, with the field's name."""
+    with pytest.raises(UntranslatableRequest):
+        read(key=key, value=codec.encode(msgspec.structs.replace(PAYOUT, **changes)), timestamp_ms=0)
+
+
+def test_a_notice_of_a_payout_goes_to_settlement():
+    """It failed after it was paid; whatever else a provider would tell is refused there."""
+    told = Notice(
+        number=1, notice_id="n_1", payment_reference="acme/po_1", charge="", dispute="", sequence=1, status="failed",
+        amount_minor=600, currency="EUR", withdrawn_minor=0, fee_minor=0, reason="no_account", evidence_due_ms=0,
+        occurred_ms=7, payout="np_po_1",
+    )  # fmt: skip
+    topic, key, value = notice("northpay", told)
+    found = codec.decode(value, expected=(PayoutResult,))
+    assert (topic, key) == ("settlement.inputs", b"acme/northpay/EUR")
+    assert (found.outcome, found.payout_id, found.provider_reference) == ("failed", "po_1", "np_po_1")
+    assert (found.failure_code, found.request_id) == ("no_account", "n_1")
+    _, _, value = notice("northpay", msgspec.structs.replace(told, status="odd"))
+    assert codec.decode(value).outcome == "unrecognized"
+
+
+_OF_PAYOUTS = (OutcomeKind.PAYOUT_IN_TRANSIT, OutcomeKind.PAID_OUT, OutcomeKind.PAYOUT_FAILED)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind not in _OF_PAYOUTS])
 def test_every_outcome_has_its_word_in_the_contract(kind):
     """Each kind of outcome survives the way through the record."""
     outcome = Outcome(
