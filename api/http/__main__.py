@@ -16,11 +16,16 @@ from collections.abc import Iterator
 import uvicorn
 from confluent_kafka import KafkaException
 
+from api.customers import routes as customers
+from api.customers.keyring import Keyring
 from api.http import belongings
 from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.commands import DEADLINE_S, Commands
 from api.http.service import Service
+from api.identity import routes as identity
+from api.identity.log import ConfigurationLog
+from api.identity.people import People
 from api.reads.routes import handlers
 from api.reads.service import Reads
 from api.webhooks import _settings as webhooks_settings
@@ -91,10 +96,12 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     loopback = webhooks_settings.allow_loopback(os.environ)
     master = None if settings.master_key is None else read_master_keys(settings.master_key)
     book = Book(client_config(settings.kafka, extra))
+    keyring = Keyring(settings.kafka, extra, master, failed=failed)
     try:
         await tables.start()
         await commands.start()
         await reads.start()
+        await keyring.start()
         await asyncio.to_thread(book.start)
         log.info("%d keys; replies on partition %d; deadline %.0f s", len(tables.keys), commands.partition, DEADLINE_S)
         service = Service(
@@ -104,6 +111,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             payments=reads.payments,
             objects=reads,
             replied=reads.landed.note,
+            people=People(tables),
         )
         config = uvicorn.Config(
             application(
@@ -113,6 +121,8 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                 # Each resource gives its own routes.
                 routes=(
                     *belongings.routes(service, reads),
+                    *customers.routes(commands, reads, keyring),
+                    *identity.routes(tables, ConfigurationLog(settings.kafka, extra, tables), reads, os.environ),
                     *endpoints.routes(book, master=master, allow_loopback=loopback),
                 ),
             ),
@@ -131,6 +141,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     finally:
         await commands.close()
         await reads.close()
+        await asyncio.to_thread(keyring.close)
         await asyncio.to_thread(tables.close)
         await asyncio.to_thread(book.close)
     if failures:

@@ -35,6 +35,19 @@ SCOPES = (
     "events:read",
     "webhook_endpoints:read",
     "webhook_endpoints:write",
+    "customers:read",
+    "customers:write",
+    "payment_methods:read",
+    "payment_methods:write",
+    "setup_intents:read",
+    "setup_intents:write",
+    "account:read",
+    "api_keys:read",
+    "api_keys:write",
+    "routing:read",
+    "routing:write",
+    "tenants:read",
+    "traces:read",
 )
 """What a restricted key can be given; write holds read."""
 
