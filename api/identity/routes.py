@@ -1,0 +1,36 @@
+"""Everything of this package, and what reads show of routing and of payments' histories, for the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from api.http._tables import Tables
+from api.http.operations import Route
+from api.identity import account, api_keys, policies, tenants
+from api.identity.log import ConfigurationLog
+from api.reads import decisions, traces
+from api.reads.service import Reads
+
+_PROVIDERS = "CLEARLINE_PROVIDERS"
+
+
+def routes(tables: Tables, log: ConfigurationLog, reads: Reads, environ: Mapping[str, str]) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`."""
+    return (
+        *account.routes(tables),
+        *api_keys.routes(tables, log),
+        *decisions.routes(reads.warehouse, reads.landed),
+        *policies.routes(tables, log, reads.warehouse, providers=providers(environ)),
+        *tenants.routes(tables, log),
+        *traces.routes(reads.warehouse, reads.landed),
+    )
+
+
+def providers(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the providers that the gateway is told of; none where this process is not told, and then any name is taken."""
+    try:
+        found = json.loads(environ.get(_PROVIDERS, "") or "{}")
+    except ValueError:
+        return ()
+    return tuple(sorted(found)) if isinstance(found, dict) else ()

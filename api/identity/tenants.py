@@ -1,0 +1,311 @@
+"""`/v1/tenants`: who is served, and by which terms. Made and changed by an organisation's key or its admins."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from api.http import versions
+from api.http._tables import Tables
+from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, ParameterInvalid
+from api.http.operations import Operation, Route
+from api.http.parameters import Boolean, Field, Integer, Spec, Text
+from api.http.service import Answer, Caller, Service
+from api.identity import four_eyes, render
+from api.identity._asking import PAGE, made_id, now_ms, page
+from api.identity.log import Change, ConfigurationLog
+from api.identity.people import reaches
+from api.openapi.schema import (
+    BOOLEAN,
+    CURRENCY,
+    INTEGER,
+    MINOR,
+    SECONDS,
+    TEXT,
+    Described,
+    array,
+    closed,
+    nullable,
+    of_object,
+    one_of,
+)
+from schemas.currencies import EXPONENTS
+from schemas.records import Tenant
+
+TENANTS_MAX = 10_000
+"""Of the installation; each is known to every partition."""
+NAME_CHARS_MAX = 200
+_DAY_MS = 86_400_000
+
+_PATH = "/v1/tenants"
+_ONE = _PATH + "/{id}"
+_READ, _WRITE = "tenants:read", "tenants:write"
+_ID = re.compile(r"[a-z0-9_-]{1,64}")
+_CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+_SETTINGS: Mapping[str, Field] = {
+    "name": Text(chars_max=NAME_CHARS_MAX),
+    "timezone": Text(chars_max=64),
+    "settlement_cutoff": Text(chars_max=5),
+    "settlement_interval_ms": Integer(most=31 * _DAY_MS),
+    "settlement_grace_ms": Integer(most=7 * _DAY_MS),
+    "refund_fees_returned": Boolean(),
+    "capture_days": Integer(least=1, most=31),
+    "action_hours": Integer(least=1, most=31 * 24),
+    "available_delay_ms": Integer(most=31 * _DAY_MS),
+    "reserve_basis_points": Integer(most=10_000),
+    "reserve_days": Integer(most=366),
+    "settlement_currency": Text(chars_max=3),
+    "api_version": Text(choices=versions.LIVE),
+}
+_INTERVAL_MS_MIN = 1_000
+
+
+def _operation(method: Any, path: str, name: str, summary: str, scope: str, **more: Any) -> Operation:
+    return Operation(method=method, path=path, id=name, summary=summary, scope=scope, object="tenant", **more)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    _operation(
+        "POST",
+        _PATH,
+        "PostTenants",
+        "Make a tenant of the organisation.",
+        _WRITE,
+        spec=Spec(fields={"id": Text(chars_max=64, required=True), "livemode": Boolean(), **_SETTINGS}),
+    ),
+    _operation(
+        "GET",
+        _PATH,
+        "GetTenants",
+        "List the tenants that the caller may act for.",
+        _READ,
+        answers="list",
+        spec=Spec(fields=PAGE),
+    ),
+    _operation("GET", _ONE, "GetTenantsTenant", "Retrieve a tenant.", _READ),
+    _operation(
+        "POST",
+        _ONE,
+        "PostTenantsTenant",
+        "Change a tenant's terms. Its folds decide by them from the next command on.",
+        _WRITE,
+        spec=Spec(fields=_SETTINGS),
+    ),
+    Operation(
+        method="POST",
+        path=_ONE + "/status",
+        id="PostTenantsTenantStatus",
+        summary="Ask to suspend a tenant or to make it active again; another person has to approve.",
+        scope=_WRITE,
+        object="approval",
+        spec=Spec(fields={"status": Text(required=True, choices=("active", "suspended"))}),
+    ),
+)
+
+
+def routes(tables: Tables, log: ConfigurationLog) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`."""
+    made = Tenants(tables, log)
+    works = (made.create, made.page, made.retrieve, made.update, made.set_status)
+    return tuple(Route(operation=operation, work=work) for operation, work in zip(OPERATIONS, works, strict=True))
+
+
+class Tenants:
+    """The work of each operation."""
+
+    def __init__(self, tables: Tables, log: ConfigurationLog) -> None:
+        self._tables, self._log = tables, log
+
+    async def create(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """Make one. Its id is its own, so the same request once more finds it."""
+        _check_runs_organisation(caller)
+        caller = Service.with_key(caller)
+        tenant_id: str = given.pop("id")
+        if not _ID.fullmatch(tenant_id):
+            raise ParameterInvalid("id has 1 to 64 characters of a-z, 0-9, _ and -.", param="id")
+        made = replace(
+            _changed(Tenant(tenant=tenant_id, name=tenant_id), given),
+            organization=caller.identity.organization,
+            livemode=bool(given.get("livemode")),
+            version=1,
+            created_ms=now_ms(),
+            attribution=caller.attribution(),
+        )
+
+        def decide() -> Change[Answer]:
+            known = self._tables.tenants.get(tenant_id)
+            if known is not None:
+                if known.attribution.idempotency_key == made.attribution.idempotency_key and reaches(
+                    caller.identity, known
+                ):
+                    if replace(known, created_ms=0, attribution=made.attribution) != replace(made, created_ms=0):
+                        raise KeyReused
+                    return Change(result=Answer(body=render.tenant(known), replayed=True))
+                # Ids are one space for the whole installation, as everybody's topics are keyed by them.
+                raise InvalidRequest("This id is taken. Choose another.", param="id", code="resource_already_exists")
+            if len(self._tables.tenants) >= TENANTS_MAX:
+                raise InvalidRequest("There are as many tenants as there may be.", code="limit_exceeded")
+            return Change(result=Answer(body=render.tenant(made)), records=(made,))
+
+        return await self._log.write(decide)
+
+    async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """A page of the caller's own, by id."""
+        known = dict(self._tables.tenants)
+        own = [known[name] for name in sorted(known) if reaches(caller.identity, known[name])]
+        return Answer(body=page(_PATH, given, own, id_of=lambda one: one.tenant, render=render.tenant))
+
+    async def retrieve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+        """One of the caller's own."""
+        return Answer(body=render.tenant(self._one(caller, path["id"])))
+
+    async def update(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """Other terms."""
+        self._one(caller, path["id"])
+        _check_runs_organisation(caller)
+        caller = Service.with_key(caller)
+
+        def decide() -> Change[Answer]:
+            before = self._one(caller, path["id"])
+            changed = _changed(before, given)
+            if changed == before:
+                return Change(result=Answer(body=render.tenant(before)))
+            changed = replace(changed, version=before.version + 1, attribution=caller.attribution())
+            return Change(result=Answer(body=render.tenant(changed)), records=(changed,))
+
+        return await self._log.write(decide)
+
+    async def set_status(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """Ask for another status."""
+        self._one(caller, path["id"])
+        _check_runs_organisation(caller)
+        caller = Service.with_key(caller)
+        approval_id, now = made_id("apr", caller), now_ms()
+
+        def decide() -> Change[Answer]:
+            tenant = self._one(caller, path["id"])
+            known = self._tables.approvals.get(approval_id)
+            asked = four_eyes.ask(
+                self._tables,
+                caller,
+                approval_id=approval_id,
+                organization=tenant.organization,
+                tenant=tenant.tenant,
+                action=four_eyes.SET_STATUS,
+                object_id=tenant.tenant,
+                parameters={"status": given["status"]},
+                now_ms=now,
+            )
+            if known is not None:
+                same = (known.action, known.object_id, known.parameters) == (
+                    asked.action,
+                    asked.object_id,
+                    asked.parameters,
+                )
+                if not same:
+                    raise KeyReused
+                return Change(result=Answer(body=render.approval(known, now_ms=now), replayed=True))
+            return Change(result=Answer(body=render.approval(asked, now_ms=now)), records=(asked,))
+
+        return await self._log.write(decide)
+
+    def _one(self, caller: Caller, tenant_id: str) -> Tenant:
+        found = self._tables.tenants.get(tenant_id)
+        if found is None or not reaches(caller.identity, found):
+            raise NotFound("tenant")
+        return found
+
+
+def _check_runs_organisation(caller: Caller) -> None:
+    """A tenant's own keys don't set the terms that it is served by."""
+    if caller.identity.kind not in ("organization", "operator") or not caller.identity.organization:
+        raise Forbidden("This takes an organisation's key, or an admin who is signed in.")
+
+
+def _changed(tenant: Tenant, given: Mapping[str, Any]) -> Tenant:
+    """The tenant with these terms, checked. What is cleared goes back to what it is where nobody says."""
+    fresh = Tenant()
+    values = {name: getattr(fresh, name) if given[name] is None else given[name] for name in _SETTINGS if name in given}
+    if "name" in values:
+        values["name"] = given["name"] or tenant.tenant
+        if not values["name"].isprintable():
+            raise ParameterInvalid("name has characters that can't be printed.", param="name")
+    if "timezone" in values and values["timezone"] not in zoneinfo.available_timezones():
+        raise ParameterInvalid("timezone must be an IANA name such as Europe/Berlin.", param="timezone")
+    if "settlement_cutoff" in values and not _CUTOFF.fullmatch(values["settlement_cutoff"]):
+        raise ParameterInvalid("settlement_cutoff must be HH:MM from 00:00 to 23:59.", param="settlement_cutoff")
+    if 0 < values.get("settlement_interval_ms", 0) < _INTERVAL_MS_MIN:
+        message = f"settlement_interval_ms must be 0 for business days, or at least {_INTERVAL_MS_MIN}."
+        raise ParameterInvalid(message, param="settlement_interval_ms")
+    currency = values.get("settlement_currency", "")
+    if currency and (currency != currency.lower() or currency.upper() not in EXPONENTS):
+        message = "settlement_currency must be an ISO 4217 code in lower case, such as eur."
+        raise ParameterInvalid(message, param="settlement_currency")
+    if currency:
+        values["settlement_currency"] = currency.upper()
+    changed = replace(tenant, **values)
+    if changed.reserve_basis_points and not changed.reserve_days:
+        message = "A reserve is kept for 1 to 366 days: say reserve_days too."
+        raise ParameterInvalid(message, param="reserve_days")
+    return changed
+
+
+def _examples() -> Mapping[str, dict[str, Any]]:
+    one = Tenant(
+        tenant="acme",
+        name="Acme GmbH",
+        organization="org_5f1c0a7be2d94c3388a6d0f1",
+        timezone="Europe/Berlin",
+        version=3,
+        created_ms=1_790_000_000_000,
+    )
+    return {"active": render.tenant(one)}
+
+
+_FEE = closed(
+    {
+        "basis_points": INTEGER,
+        "currency": nullable(CURRENCY),
+        "dispute": MINOR,
+        "fixed": MINOR,
+        "payment_method": nullable(TEXT),
+    }
+)
+
+OBJECTS: tuple[Described, ...] = (
+    Described(
+        name="tenant",
+        summary="Somebody who is paid through us, and the terms that they are served by.",
+        schema=of_object(
+            "tenant",
+            {
+                "action_hours": INTEGER,
+                "api_version": nullable(TEXT),
+                "available_delay_ms": INTEGER,
+                "capture_days": INTEGER,
+                "capture_rules": array(closed({"days": INTEGER, "payment_method": TEXT})),
+                "created": SECONDS,
+                "fees": array(_FEE),
+                "livemode": BOOLEAN,
+                "name": nullable(TEXT),
+                "organization": nullable(TEXT),
+                "refund_fees_returned": BOOLEAN,
+                "reserve_basis_points": INTEGER,
+                "reserve_days": INTEGER,
+                "settlement_currency": nullable(CURRENCY),
+                "settlement_cutoff": TEXT,
+                "settlement_grace_ms": INTEGER,
+                "settlement_interval_ms": INTEGER,
+                "status": one_of("active", "suspended"),
+                "timezone": TEXT,
+                "version": INTEGER,
+            },
+        ),
+        examples=_examples,
+    ),
+)
