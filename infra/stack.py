@@ -20,6 +20,8 @@ WORKERS_MAX = 64
 PROVIDERS = "CLEARLINE_PROVIDERS"
 CONFIGURATION = "CLEARLINE_CONFIGURATION"
 REGISTRY = "CLEARLINE_REGISTRY"
+WEBHOOKS_ALLOW_LOOPBACK = "CLEARLINE_WEBHOOKS_ALLOW_LOOPBACK"
+"""Set for a stack with a broker of its own: all of that is on this machine, and so are the endpoints that it is tried with."""
 SETTLEMENT_INTERVAL_MS = "CLEARLINE_SETTLEMENT_INTERVAL_MS"
 """For demonstrations and tests: every tenant's windows are this long, whatever the configuration says."""
 SETTLEMENT_GRACE_MS = "CLEARLINE_SETTLEMENT_GRACE_MS"
@@ -122,6 +124,8 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
         PROVIDERS: json.dumps(providers),
         REGISTRY: f"http://{_HOST}:{ports.registry}",
     }
+    if environment.KAFKA not in given:
+        defaults[WEBHOOKS_ALLOW_LOOPBACK] = "1"
     if environment.CLICKHOUSE not in given:
         defaults[environment.CLICKHOUSE] = _warehouse_url(ports.warehouse, password=_made_secret(data, _PASSWORD_FILE))
     else:
@@ -131,7 +135,7 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
         make_master_keys(data / _MASTER_KEYS_FILE)
         defaults[environment.MASTER_KEY] = str(data / _MASTER_KEYS_FILE)
     # CLEARLINE_DATA was one way to choose `data`; all the others win over what the stack would have set.
-    names = {*defaults, environment.CLICKHOUSE, environment.MASTER_KEY} - {environment.DATA}
+    names = {*defaults, WEBHOOKS_ALLOW_LOOPBACK, environment.CLICKHOUSE, environment.MASTER_KEY} - {environment.DATA}
     return {**defaults, **{name: environ[name] for name in names & given}}
 
 
@@ -231,6 +235,15 @@ def _specs(data: Path, ports: Ports) -> list[ProcessSpec]:
             ready=Ready.http(f"http://{_HOST}:{ports.api}/ready"),
             required=False,  # payments that come through topics go on without it
             remedy="read the API's log",
+        ),
+        ProcessSpec(
+            name="webhooks",
+            argv=[python, "-m", "api.webhooks"],
+            environment={environment.WORKER: "webhooks-0", environment.DATA: str(data / "webhooks")},
+            after=["configuration"],
+            ready=Ready.log(_SAYS_READY),
+            required=False,  # what is to be told waits on Kafka; payments go on
+            remedy="read the webhooks' log",
         ),
         *(_worker(data, name, port) for name, port in zip(workers, ports.workers, strict=True)),
     ]

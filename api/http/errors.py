@@ -7,6 +7,7 @@ ApiError                      status, type, code, message, param: the body of th
 │   ├── ParameterInvalid      400 parameter_invalid_...
 │   ├── Unreadable            400 the body is not what its content type says, or too large
 │   └── VersionUnknown        400 invalid_api_version
+├── KeyReused                 400 idempotency_error: the key belongs to another request
 ├── Unauthenticated           401 no key, or none that is valid
 ├── Forbidden                 403 the key may not do this
 ├── NotFound                  404 resource_missing
@@ -108,6 +109,16 @@ class VersionUnknown(InvalidRequest):
     """No such API version."""
 
     code = "invalid_api_version"
+
+
+class KeyReused(ApiError):
+    """The idempotency key was used for something else."""
+
+    status, type, code = 400, "idempotency_error", "idempotency_error"
+    should_retry = False
+
+    def __init__(self) -> None:
+        super().__init__("This idempotency key was used with other parameters. Use a new key for another request.")
 
 
 class Unauthenticated(ApiError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from api.webhooks.errors import WebhooksStopped
 from schemas import codec
@@ -19,41 +21,66 @@ from schemas.records import WebhookEndpoint
 CATCH_UP_DEADLINE_S = 60.0
 WATERMARK_DEADLINE_S = 30.0
 _BATCH = 500
+_PAUSE_S = 0.1
 
 log = logging.getLogger("clearline.webhooks")
 
 
 class Endpoints:
-    """The newest record of each endpoint. For one thread, which calls `catch_up` before it relies on what it sees."""
+    """The newest record of each endpoint. Whoever relies on what it sees calls `catch_up` before."""
 
     def __init__(self, kafka: dict[str, Any]) -> None:
         settings = {**kafka, "enable.partition.eof": True}
         self._consumer = Consumer(consumer_config(kafka["bootstrap.servers"], "webhooks.endpoints", settings))
         self._where = TopicPartition(WEBHOOKS_ENDPOINTS.name, 0, 0)
         self._consumer.assign([self._where])
+        self._kafka = kafka
         self._read_to = 0
+        self._reading = threading.Lock()
         self._tenants: dict[str, dict[str, WebhookEndpoint]] = {}
 
     def of(self, tenant: str) -> Iterable[WebhookEndpoint]:
         """A tenant's endpoints, those that are disabled or deleted too."""
-        return self._tenants.get(tenant, {}).values()
+        return list(self._tenants.get(tenant, {}).values())
 
-    def catch_up(self) -> None:
-        """Read all that was there when this was called. Raises `WebhooksStopped` when that takes too long."""
-        _, end = self._consumer.get_watermark_offsets(self._where, timeout=WATERMARK_DEADLINE_S)
-        deadline = time.monotonic() + CATCH_UP_DEADLINE_S
-        while self._read_to < end:
-            if time.monotonic() > deadline:
-                message = (
-                    f"{WEBHOOKS_ENDPOINTS.name} could not be read to offset {end}; check the broker, then start again"
-                )
-                raise WebhooksStopped(message)
-            for record in self._consumer.consume(_BATCH, 1.0):
-                self._take(record)
+    def get(self, tenant: str, endpoint_id: str) -> WebhookEndpoint | None:
+        """One endpoint; None where the tenant has none of that id."""
+        return self._tenants.get(tenant, {}).get(endpoint_id)
+
+    def catch_up(self, *, open_too: bool = False) -> None:
+        """
+        Read all that was acknowledged when this was called. Raises `WebhooksStopped` when that takes too long.
+
+        An endpoint is acknowledged once it can be read. `open_too`: also what is committed behind somebody's open transaction, and
+        nobody can read yet; that waits until that one has ended.
+        """
+        with self._reading:
+            end = _end(self._kafka) if open_too else self._readable_end()
+            deadline = time.monotonic() + CATCH_UP_DEADLINE_S
+            while self._read_to < end:
+                if time.monotonic() > deadline:
+                    message = f"{WEBHOOKS_ENDPOINTS.name} could not be read to offset {end}; check the broker, then start again"
+                    raise WebhooksStopped(message)
+                # The first is waited for, the others are taken as they are there.
+                first = self._consumer.poll(1.0)
+                if first is not None:
+                    for record in (first, *self._consumer.consume(_BATCH, 0)):
+                        self._take(record)
 
     def close(self) -> None:
         """Close the consumer."""
         self._consumer.close()
+
+    def _readable_end(self) -> int:
+        deadline = time.monotonic() + WATERMARK_DEADLINE_S
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(self._where, timeout=WATERMARK_DEADLINE_S)[1])
+            except KafkaException as error:
+                # Such as a leader that has just been elected, and does not know of it yet.
+                if error.args[0].fatal() or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
 
     def _take(self, message: Any) -> None:
         error = message.error()
@@ -79,3 +106,14 @@ class Endpoints:
             log.warning("%s@%d is passed over: it is not what its key says", WEBHOOKS_ENDPOINTS.name, message.offset())
             return
         self._tenants.setdefault(tenant, {})[endpoint_id] = found
+
+
+def _end(kafka: dict[str, Any]) -> int:
+    """The topic's end, open transactions included."""
+    where = TopicPartition(WEBHOOKS_ENDPOINTS.name, 0)
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    admin = AdminClient(kafka)  # kept in a name: its futures never end once it is gone
+    futures = admin.list_offsets(
+        {where: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=WATERMARK_DEADLINE_S
+    )
+    return int(futures[where].result(timeout=2 * WATERMARK_DEADLINE_S).offset)

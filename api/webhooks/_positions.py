@@ -1,32 +1,47 @@
-"""How far each partition of events has been queued, as `webhooks.pending` has it."""
+"""How far each partition of events has been queued, and each partition of deliveries taken over, as `webhooks.pending` has it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from api.webhooks._transactions import Produce
 from api.webhooks.errors import WebhooksStopped
 from schemas.catalogue import WEBHOOKS_PENDING
 from schemas.clients import consumer_config
 
-POSITION_KEY = b"\xffqueued"
-"""No delivery's id begins like this."""
+QUEUED = b"\xffqueued"
+"""Key of the position in `payments.events`. No delivery's id begins like this."""
+TAKEN = b"\xfftaken"
+"""Key of the position in `webhooks.deliveries`."""
 
+_NO_DELIVERY = b"\xff"
 READ_DEADLINE_S = 120.0
 ENDS_DEADLINE_S = 30.0
 _BATCH = 1_000
 
 
-def said(position: int) -> tuple[str, bytes, bytes]:
-    """Topic, key and value that say: all events before this offset have been queued."""
-    return WEBHOOKS_PENDING.name, POSITION_KEY, b"%d" % position
+def said(what: bytes, partition: int, position: int) -> Produce:
+    """The record that says: everything of the partition before this offset is done."""
+    return Produce(WEBHOOKS_PENDING.name, what, b"%d" % position, partition)
 
 
-def read(kafka: dict[str, Any], partitions: list[int]) -> dict[int, int]:
-    """The position of each partition that has one. Raises `WebhooksStopped` when they can't be read."""
+def read(
+    kafka: dict[str, Any],
+    what: bytes,
+    partitions: list[int],
+    *,
+    waiting: Callable[[int, bytes, bytes | None], None] = lambda _partition, _key, _value: None,
+) -> dict[int, int]:
+    """
+    The position of each partition that has one; `waiting` is told each delivery's record as it comes, the newest of a key last.
+
+    Raises `WebhooksStopped` when they can't be read.
+    """
     left = {partition: end for partition, end in _ends(kafka, partitions).items() if end > 0} if partitions else {}
     found: dict[int, int] = {}
     settings = {**kafka, "enable.partition.eof": True}
@@ -45,8 +60,13 @@ def read(kafka: dict[str, Any], partitions: list[int]) -> dict[int, int]:
                     _number(message.offset()),
                     bool(message.error()),
                 )
-                if not ended and message.key() == POSITION_KEY:
+                key = message.key() or b""
+                if ended:
+                    pass
+                elif key == what:
                     found[partition] = int(message.value() or b"")
+                elif not key.startswith(_NO_DELIVERY):
+                    waiting(partition, key, message.value())
                 if partition in left and offset >= left[partition] - (not ended):
                     del left[partition]
     finally:

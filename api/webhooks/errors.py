@@ -4,6 +4,7 @@
     ├── ConfigurationError   a setting is missing or unreadable; the process doesn't start
     ├── BadSecret            no signing secret of ours; nothing is signed with it
     ├── AddressRefused       an endpoint's address is one that may not be called (also an OSError: it ends a connection)
+    ├── TooManyChanges       more changes of endpoints wait than may; nothing was begun
     └── WebhooksStopped      the process can't go on and leaves itself to its supervisor
         └── Fenced           another process took over this one's place
 
@@ -33,6 +34,10 @@ class AddressRefused(WebhooksError, OSError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.errno, self.strerror = errno.EACCES, message  # what aiohttp makes its own error's text of
+
+
+class TooManyChanges(WebhooksError):
+    """More changes of endpoints wait in this process than may."""
 
 
 class WebhooksStopped(WebhooksError):

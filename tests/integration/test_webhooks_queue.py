@@ -224,10 +224,9 @@ def test_killed_again_and_again(house):
     for round_number in range(3):
         process = house.process()
         try:
-            ids += house.events(400, first=1_000 * round_number)
             before = len(house.queued())
-            while len(house.queued()) == before and process.poll() is None:  # it is at it
-                pass
+            ids += house.events(400, first=1_000 * round_number)
+            wait_until(lambda before=before: len(house.queued()) > before)  # it is at it
         finally:
             process.kill()
             process.wait(DEADLINE_S)

@@ -21,6 +21,7 @@ EMBEDDED = [
     "gateway",
     "landing",
     "api",
+    "webhooks",
     "worker-0",
     "worker-1",
 ]
@@ -43,7 +44,7 @@ def test_every_process_comes_after_what_it_needs(tmp_path: Path) -> None:
     assert levels(found.specs) == [
         ["broker", "warehouse", "simulator", "registry"],
         ["configuration"],
-        ["gateway", "landing", "api", "worker-0", "worker-1"],
+        ["gateway", "landing", "api", "webhooks", "worker-0", "worker-1"],
     ]
     assert spec(found, "landing").after == ["configuration", "warehouse"]
 
@@ -92,6 +93,14 @@ def test_your_own_kafka_clickhouse_and_providers_are_used(tmp_path: Path) -> Non
     assert {name: found.environment[name] for name in given} == given
     assert "s3cret" not in str(found.facts)
     assert not (tmp_path / "warehouse.password").exists()
+
+
+def test_webhooks_go_to_this_machine_only_where_all_of_the_stack_is(tmp_path: Path) -> None:
+    """Endpoints on loopback are allowed for a stack with a broker of its own; beside another broker, or where told so, they are not."""
+    name = "CLEARLINE_WEBHOOKS_ALLOW_LOOPBACK"
+    assert described(tmp_path).environment[name] == "1"
+    assert name not in described(tmp_path, CLEARLINE_KAFKA="kafka.example:9092").environment
+    assert described(tmp_path, **{name: "0"}).environment[name] == "0"
 
 
 def test_a_port_base_moves_everything(tmp_path: Path) -> None:
