@@ -17,6 +17,7 @@ from api.http.operations import Route
 from api.http.resources import ENDPOINTS, Endpoint
 from api.http.service import Answer, Caller, Service
 from api.http.wire import BODY_BYTES_MAX, Tree, read_body, read_form
+from api.openapi import routes as described
 
 JSON_TYPE = "application/json"
 REQUEST_ID_BYTES = 10
@@ -177,6 +178,7 @@ def application(
             health,
             readiness,
             *(_writing(service, endpoint) for endpoint in ENDPOINTS),
+            *described.handlers(),
             *handlers,
             *(bound(service, one) for one in routes),
         ],

@@ -31,6 +31,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     schema: Schema
     examples: Callable[[], Mapping[str, dict[str, Any]]]
+    deleted_is_shown: bool = False
+    """Whether one that was deleted is answered as such, rather than with 404."""
 
 
 def closed(fields: Mapping[str, Schema], *, optional: Mapping[str, Schema] | None = None) -> Schema:

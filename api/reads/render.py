@@ -61,6 +61,7 @@ def balance_transaction(one: BalanceTransaction, *, created_ms: int, now_ms: int
         "object": "balance_transaction",
         "amount": one.gross_minor,
         "available_on": one.available_on_ms // 1000,
+        "balance_type": "payments",
         "created": created_ms // 1000,
         "currency": one.currency.lower(),
         "description": None,

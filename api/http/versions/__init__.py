@@ -6,16 +6,29 @@ backwards. Within a release train (the name after the date) nothing changes for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from api.http.errors import VersionUnknown, showable
+from api.http.parameters import Field
 from api.http.versions import allowed_payment_method_types
 from api.http.versions._change import Change
 from api.http.wire import Tree
 
-__all__ = ["LIVE", "NEWEST", "Change", "Train", "changelog", "chosen", "request_forwards", "response_backwards"]
+__all__ = [
+    "LIVE",
+    "NEWEST",
+    "Change",
+    "Train",
+    "changelog",
+    "chosen",
+    "fields_backwards",
+    "request_forwards",
+    "response_backwards",
+    "schema_backwards",
+]
 
 
 class Train(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +95,22 @@ def _backwards(changes: list[Change], body: Any) -> Any:
         if body.get("object") == change.object:
             body = change.backwards(body)
     return body
+
+
+def fields_backwards(version: str, kind: str, fields: Mapping[str, Field]) -> Mapping[str, Field]:
+    """The parameters that a version's requests about an object have, as its document tells of them."""
+    for change in _later(version):
+        if change.object == kind:
+            fields = change.fields(fields)
+    return fields
+
+
+def schema_backwards(version: str, kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """An object's JSON Schema as the version has it."""
+    for change in _later(version):
+        if change.object == kind:
+            schema = change.schema(schema)
+    return schema
 
 
 def changelog() -> list[tuple[str, str, str]]:

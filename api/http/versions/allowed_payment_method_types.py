@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from api.http.parameters import Field
 from api.http.versions._change import Change
 from api.http.wire import Tree
 
@@ -20,6 +22,18 @@ def _backwards(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != _NEW}
 
 
+def _schema(newer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **newer,
+        "required": [name for name in newer["required"] if name != _NEW],
+        "properties": {name: schema for name, schema in newer["properties"].items() if name != _NEW},
+    }
+
+
+def _fields(newer: Mapping[str, Field]) -> Mapping[str, Field]:
+    return {name: field for name, field in newer.items() if name != _NEW}
+
+
 CHANGE = Change(
     description=(
         "Payment intents name the types that they may be paid with in `allowed_payment_method_types`, which requests take "
@@ -28,4 +42,6 @@ CHANGE = Change(
     object="payment_intent",
     forwards=_forwards,
     backwards=_backwards,
+    schema=_schema,
+    fields=_fields,
 )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from api.openapi.objects import balance, disputes, payments, refunds
+from api.openapi.objects import balance, disputes, payments, refunds, saved, webhooks
 from api.openapi.schema import Described
 
-OBJECTS: tuple[Described, ...] = (*payments.OBJECTS, *refunds.OBJECTS, *disputes.OBJECTS, *balance.OBJECTS)
+OBJECTS: tuple[Described, ...] = (
+    *payments.OBJECTS,
+    *refunds.OBJECTS,
+    *disputes.OBJECTS,
+    *balance.OBJECTS,
+    *saved.OBJECTS,
+    *webhooks.OBJECTS,
+)
