@@ -186,7 +186,7 @@ def dispute(dispute: DisputeObject, *, payment_id: str, livemode: bool, created_
         "created": _seconds(dispute.created_ms or created_ms) or None,
         "currency": dispute.currency.lower(),
         "enhanced_eligibility_types": [],
-        "evidence": dict(dispute.evidence),
+        "evidence": {"enhanced_evidence": {}, **dispute.evidence},
         "evidence_details": {
             "due_by": _seconds(dispute.evidence_due_ms) or None,
             "enhanced_eligibility": {},

@@ -13,7 +13,6 @@ from api.http.service import Answer, Caller
 from api.identity import render
 from api.openapi.schema import (
     BOOLEAN,
-    CURRENCY,
     NULL,
     SECONDS,
     TEXT,
@@ -100,15 +99,22 @@ OBJECTS: tuple[Described, ...] = (
                 "capabilities": closed({"card_payments": _CAPABILITY, "transfers": _CAPABILITY}),
                 "charges_enabled": BOOLEAN,
                 "created": SECONDS,
-                "default_currency": nullable(CURRENCY),
                 "details_submitted": BOOLEAN,
                 "email": NULL,
                 "livemode": BOOLEAN,
                 "metadata": TEXT_MAP,
                 "payouts_enabled": BOOLEAN,
-                "settings": closed({"dashboard": closed({"display_name": nullable(TEXT), "timezone": TEXT})}),
+                "settings": closed(
+                    {
+                        "branding": closed(dict.fromkeys(("icon", "logo", "primary_color", "secondary_color"), NULL)),
+                        "card_payments": closed({"statement_descriptor_prefix": NULL}),
+                        "dashboard": closed({"display_name": nullable(TEXT), "timezone": TEXT}),
+                        "payments": closed({"statement_descriptor": NULL}),
+                    }
+                ),
                 "type": one_of("standard"),
             },
+            optional={"default_currency": CURRENCY},
         ),
         examples=_examples,
     ),

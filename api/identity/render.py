@@ -43,7 +43,7 @@ def account(tenant: Tenant) -> dict[str, Any]:
     """A tenant in the shape of Stripe's account."""
     active = tenant.status == "active"
     capability = "active" if active else "inactive"
-    return {
+    shown: dict[str, Any] = {
         "id": tenant.tenant,
         "object": "account",
         "business_profile": {
@@ -61,15 +61,22 @@ def account(tenant: Tenant) -> dict[str, Any]:
         "capabilities": {"card_payments": capability, "transfers": capability},
         "charges_enabled": active,
         "created": tenant.created_ms // 1000,
-        "default_currency": tenant.settlement_currency.lower() or None,
         "details_submitted": True,
         "email": None,
         "livemode": tenant.livemode,
         "metadata": {},
         "payouts_enabled": active,
-        "settings": {"dashboard": {"display_name": tenant.name or None, "timezone": tenant.timezone}},
+        "settings": {
+            "branding": dict.fromkeys(("icon", "logo", "primary_color", "secondary_color")),
+            "card_payments": {"statement_descriptor_prefix": None},
+            "dashboard": {"display_name": tenant.name or None, "timezone": tenant.timezone},
+            "payments": {"statement_descriptor": None},
+        },
         "type": "standard",
     }
+    if tenant.settlement_currency:
+        shown["default_currency"] = tenant.settlement_currency.lower()
+    return shown
 
 
 def tenant(one: Tenant) -> dict[str, Any]:

@@ -112,7 +112,11 @@ def test_a_dispute_is_answered_with_evidence(shop) -> None:
         dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}, "expand": ["charge"]}
     )
     assert (sent.status, sent.evidence_details.submission_count) == ("under_review", 1)
-    assert sent.evidence.to_dict() == {"product_description": "A chair", "uncategorized_text": "winning_evidence"}
+    assert sent.evidence.to_dict() == {
+        "enhanced_evidence": {},
+        "product_description": "A chair",
+        "uncategorized_text": "winning_evidence",
+    }
     assert sent.charge.disputed
     wait_until(lambda: shop.v1.disputes.retrieve(dispute.id).status == "won", "the dispute is won")
     found = shop.v1.disputes.retrieve(dispute.id)
