@@ -1,9 +1,16 @@
-"""The lifecycle agent: one input of a payment in; events, provider requests, replies and movements out."""
+"""The lifecycle agent: one input of a payment in; events, provider requests, replies, movements and wishes of the customers' fold out."""
 
 from __future__ import annotations
 
 from schemas import codec
-from schemas.catalogue import PAYMENTS_EVENTS, PAYMENTS_INPUTS, PAYMENTS_REPLIES, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
+from schemas.catalogue import (
+    CUSTOMERS_INPUTS,
+    PAYMENTS_EVENTS,
+    PAYMENTS_INPUTS,
+    PAYMENTS_REPLIES,
+    PROVIDER_REQUESTS,
+    SETTLEMENT_INPUTS,
+)
 from schemas.partitioner import partition_of
 from schemas.records import PaymentCommand, PaymentEvent, ProviderNotice, ProviderResult
 from schemas.records import Record as Message
@@ -80,6 +87,8 @@ def _apply(decision: Decision, record: Record, context: Context, *, tenant: str)
     for movement in decision.movements:
         key = f"{movement.tenant}/{movement.provider}/{movement.currency}".encode()
         context.emit(SETTLEMENT_INPUTS.name, codec.encode(movement), key=key)
+    for wish in decision.wishes:
+        context.emit(CUSTOMERS_INPUTS.name, codec.encode(wish), key=wish.tenant.encode())
     if decision.refused is not None:
         # Not raised: whoever waits for the reply above shall have it.
         rejected = reject(record, Rejected.of(decision.refused, tenant=tenant))

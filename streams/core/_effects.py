@@ -30,6 +30,8 @@ def create(step: Step) -> None:
         command.customer,
         step.input.time_ms,
         has_texts=has_texts,
+        saved_method=command.saved_method,
+        setup_future_usage=command.setup_future_usage,
     )
 
 
@@ -509,8 +511,12 @@ def nothing(step: Step) -> None:
 
 
 def _take_method(step: Step) -> None:
-    if step.command.payment_method:
-        step.changes["payment_method"] = step.command.payment_method
+    command = step.command
+    if command.payment_method:
+        step.changes["payment_method"] = command.payment_method
+        step.changes["saved_method"] = command.saved_method
+    if command.setup_future_usage:
+        step.changes["setup_future_usage"] = command.setup_future_usage
 
 
 def _keep_policy(step: Step) -> None:

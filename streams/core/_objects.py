@@ -88,6 +88,8 @@ def payment_object(payment_id: str, payment: Payment, texts: Texts) -> PaymentOb
         action_url=payment.action_url if payment.status == "requires_action" else "",
         due_ms=payment.due_ms,
         created_ms=payment.created_ms,
+        saved_method=payment.saved_method,
+        setup_future_usage=payment.setup_future_usage,
     )
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from schemas.ids import is_customer_id, saved_method_id
 from schemas.records import (
     Attribution,
     BalanceTransaction,
     BalanceTransactionType,
+    CustomerCommand,
     FxFact,
     Movement,
     MovementKind,
@@ -30,6 +32,8 @@ from streams.core.ledger import Postings
 from streams.core.state import Attempt, Dispute, Payment, Refund, TenantState, Texts, encode
 
 NO_PAYMENT = Payment("none", 0, "", manual=False, payment_method="", customer="", created_ms=0)
+_SAVING = frozenset({"requires_capture", "succeeded"})
+"""Where a payment has the customer's word: its method may be saved from here on."""
 _NO_COMMAND = PaymentCommand()
 _NO_RESULT = ProviderResult()
 _NO_NOTICE = ProviderNotice()
@@ -331,6 +335,8 @@ class Step:
                 )
             elif before.due_ms:
                 changes["due_ms"] = 0
+        if to_status in _SAVING and before.status not in _SAVING:
+            self._save_method()
         payment = self.payment = replace(before, **changes)
         decision = self.decision
         input_ = self.input
@@ -384,6 +390,36 @@ class Step:
         self.routing = None
         self.fx = None
         self.message = ""
+
+    def _save_method(self) -> None:
+        """The payment succeeds: ask the customers' fold to save its method, where that was wanted and nobody has yet."""
+        payment, changes = self.payment, self.changes
+        customer = changes.get("customer", payment.customer)
+        wanted = changes.get("setup_future_usage", payment.setup_future_usage)
+        if not wanted or payment.method_saved or not is_customer_id(customer):
+            return
+        method = changes.get("saved_method", payment.saved_method) or saved_method_id(self.tenant, self.payment_id)
+        changes["saved_method"] = method
+        changes["method_saved"] = True
+        self.decision.wishes.append(
+            CustomerCommand(
+                tenant=self.tenant,
+                object_id=method,
+                kind="save_method",
+                customer=customer,
+                token=changes.get("payment_method", payment.payment_method),
+                payment_id=self.payment_id,
+                attribution=Attribution(
+                    actor_kind="system",
+                    actor_id="lifecycle",
+                    on_behalf_of=self.tenant,
+                    reason="setup_future_usage",
+                    request_id=self.attribution.request_id or self.event_id,
+                    idempotency_key=f"save/{self.payment_id}",
+                    traceparent=self.attribution.traceparent,
+                ),
+            )
+        )
 
     def update_refund(self, refund: Refund) -> None:
         """Change a refund without news."""

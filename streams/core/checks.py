@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from schemas.card_numbers import has_card_number, has_digits, spans
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
+from schemas.ids import is_method_id
 from schemas.personal import PERSONAL_BYTES_MAX, PERSONAL_CHARS_MAX, PERSONAL_NAMES
 from schemas.records import (
     Attribution,
@@ -53,6 +54,7 @@ _UPDATABLE_OF = {
 }
 """By what an update is about: the payment itself, or a charge, refund or dispute of it."""
 
+FUTURE_USAGES = ("off_session", "on_session")
 CANCELLATION_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer", "abandoned")
 REFUND_REASONS = ("", "duplicate", "fraudulent", "requested_by_customer")
 
@@ -250,7 +252,22 @@ def check_command(command: PaymentCommand) -> None:
         )
     if command.reply_partition is not None and command.reply_partition < 0:
         _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
+    _check_saving(command)
     _check_command_texts(command)
+
+
+def _check_saving(command: PaymentCommand) -> None:
+    """A saved method comes with its token; it is saved for later by payments that are made or confirmed."""
+    if command.saved_method and not (is_method_id(command.saved_method) and command.payment_method):
+        _refuse("invalid_field", "saved_method", "saved_method is pm_ and 24 hexadecimal digits, beside its token.")
+    if command.setup_future_usage and (
+        command.setup_future_usage not in FUTURE_USAGES or command.kind not in ("create", "confirm")
+    ):
+        _refuse(
+            "invalid_field",
+            "setup_future_usage",
+            f"setup_future_usage is one of {', '.join(FUTURE_USAGES)}, of a create or confirm.",
+        )
 
 
 def _check_given(command: PaymentCommand) -> None:

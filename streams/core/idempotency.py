@@ -51,6 +51,8 @@ def _later_parameters(command: PaymentCommand) -> tuple[object, ...]:
         later = (command.object_id, command.final_capture, command.evidence, command.resolution)
     if command.personal:
         later = (*later, command.personal_key, command.personal)
+    if command.saved_method or command.setup_future_usage:
+        later = (*later, command.saved_method, command.setup_future_usage)
     return (*later, command.given, command.object_id, command.evidence) if command.given else later
 
 

@@ -201,6 +201,12 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Version of its texts, where it has any; 0: those that it was created with."""
     created_currency: str = ""
     """The currency it was created with, once that has been changed; else empty."""
+    saved_method: str = ""
+    """pm_...: what `payment_method` is the token of, where it is saved; set when it is saved of this payment."""
+    setup_future_usage: str = ""
+    """off_session or on_session: the method is to be saved for the customer once the payment succeeds."""
+    method_saved: bool = False
+    """Whether the customers' fold was asked to save it."""
 
 
 class Texts(msgspec.Struct, frozen=True, array_like=True, gc=False):
