@@ -64,15 +64,15 @@ def delivery(row: Mapping[str, Any], *, livemode: bool) -> dict[str, Any]:
 
 
 def replay(
-    replay_id: str, endpoint: WebhookEndpoint, *, created_ms: int, queued: int, has_more: bool, last_ms: int
+    replay_id: str, endpoint: WebhookEndpoint, *, created_ms: int, queued: int, has_more: bool, last_event: str
 ) -> dict[str, Any]:
-    """A replay that was queued. With `has_more`, ask again from second `last_event_created` on."""
+    """A replay that was queued. With `has_more` there is more within that time: ask again with `starting_after` its last event."""
     return {
         "id": replay_id,
         "object": "webhook_replay",
         "created": created_ms // 1000,
         "has_more": has_more,
-        "last_event_created": last_ms // 1000 or None,
+        "last_event": last_event or None,
         "livemode": endpoint.livemode,
         "queued": queued,
         "webhook_endpoint": endpoint.endpoint_id,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
 from api.http import versions
@@ -291,7 +292,7 @@ class WebhookEndpoints:
     async def _of(self, tenant: str) -> dict[str, WebhookEndpoint]:
         try:
             return await self._book.of(tenant)
-        except WebhooksStopped as error:
+        except (WebhooksStopped, KafkaException) as error:
             raise Unavailable(str(error)) from error
 
     async def _change(self, tenant: str, decide: Decide[Answer]) -> Answer:

@@ -11,7 +11,7 @@ from infra.kafka import Broker, prepare_quick_starts
 from tests.integration._house import House
 
 PARTITIONS = 4
-STARTED = ("warehouse", "simulator", "gateway", "worker-0", "landing", "api")
+STARTED = ("warehouse", "simulator", "gateway", "worker-0", "landing", "webhooks", "api")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,13 @@ def api(tmp_path_factory):
     house = None
     try:
         broker.start()
-        house = House(broker.bootstrap, directory, CLEARLINE_PARTITIONS=str(PARTITIONS), CLEARLINE_TICK_MS="500")
+        house = House(
+            broker.bootstrap,
+            directory,
+            CLEARLINE_PARTITIONS=str(PARTITIONS),
+            CLEARLINE_TICK_MS="500",
+            CLEARLINE_WEBHOOKS_ALLOW_LOOPBACK="1",
+        )
         house.configure()
         started = [house.start(name) for name in STARTED]
         for process in started:
