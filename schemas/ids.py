@@ -101,3 +101,8 @@ def _is_id(text: str, prefix: str) -> bool:
         and text.startswith(prefix)
         and _HEX.issuperset(text[len(prefix) :])
     )
+
+
+def proposal_id(tenant: str, payment_id: str, idempotency_key: str) -> str:
+    """What operators propose about a payment by a command with this key."""
+    return "prop_" + digest(f"prop/{tenant}/{payment_id}/{idempotency_key}")

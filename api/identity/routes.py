@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from api.http._tables import Tables
 from api.http.operations import Route
-from api.identity import account, api_keys, policies, tenants
+from api.http.service import Service
+from api.identity import account, api_keys, approvals, operations, operators, policies, tenants
 from api.identity.log import ConfigurationLog
 from api.reads import decisions, traces
 from api.reads.service import Reads
@@ -15,12 +16,17 @@ from api.reads.service import Reads
 _PROVIDERS = "CLEARLINE_PROVIDERS"
 
 
-def routes(tables: Tables, log: ConfigurationLog, reads: Reads, environ: Mapping[str, str]) -> tuple[Route, ...]:
+def routes(
+    service: Service, tables: Tables, log: ConfigurationLog, reads: Reads, environ: Mapping[str, str]
+) -> tuple[Route, ...]:
     """For `api.http.app.application(routes=...)`."""
     return (
         *account.routes(tables),
         *api_keys.routes(tables, log),
+        *approvals.routes(tables, log),
         *decisions.routes(reads.warehouse, reads.landed),
+        *operations.routes(service),
+        *operators.routes(tables, log),
         *policies.routes(tables, log, reads.warehouse, providers=providers(environ)),
         *tenants.routes(tables, log),
         *traces.routes(reads.warehouse, reads.landed),

@@ -15,6 +15,7 @@ from schemas.ids import (
     is_payout_id,
     payment_id,
     payout_id,
+    proposal_id,
 )
 from schemas.ids import digest as _digest
 
@@ -74,11 +75,6 @@ def refund_id(tenant: str, payment_id: str, idempotency_key: str) -> str:
 def dispute_id(tenant: str, payment_id: str, provider: str, reference: str) -> str:
     """The dispute that a provider knows by this reference."""
     return "dp_" + _digest(f"dp/{tenant}/{payment_id}/{provider}/{reference}")
-
-
-def proposal_id(tenant: str, payment_id: str, idempotency_key: str) -> str:
-    """The proposal that a command with this key makes."""
-    return "prop_" + _digest(f"prop/{tenant}/{payment_id}/{idempotency_key}")
 
 
 def request_id(object_id: str, operation: str, number: int) -> str:

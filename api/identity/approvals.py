@@ -1,0 +1,166 @@
+"""`/v1/operators/approvals`: what somebody asked for and another person has to decide on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.http._tables import Tables
+from api.http.errors import Forbidden, NotFound
+from api.http.operations import Operation, Route
+from api.http.parameters import Spec, Text
+from api.http.service import Answer, Caller, Service
+from api.identity import four_eyes, render
+from api.identity._asking import PAGE, now_ms, page
+from api.identity.log import Change, ConfigurationLog
+from api.openapi.schema import BOOLEAN, SECONDS, TEXT, TEXT_MAP, Described, nullable, of_object, one_of
+from schemas.records import Approval
+
+_PATH = "/v1/operators/approvals"
+_ONE = _PATH + "/{id}"
+_READ, _WRITE = "approvals:read", "approvals:write"
+_STATUSES = ("pending", "approved", "rejected", "expired")
+
+
+def _operation(method: Any, path: str, name: str, summary: str, scope: str, **more: Any) -> Operation:
+    return Operation(method=method, path=path, id=name, summary=summary, scope=scope, object="approval", **more)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    _operation(
+        "GET",
+        _PATH,
+        "GetOperatorsApprovals",
+        "List what was asked, newest first.",
+        _READ,
+        answers="list",
+        spec=Spec(fields={**PAGE, "status": Text(choices=_STATUSES)}),
+    ),
+    _operation("GET", _ONE, "GetOperatorsApprovalsApproval", "Retrieve what was asked, and who decided.", _READ),
+    _operation(
+        "POST",
+        _ONE + "/approve",
+        "PostOperatorsApprovalsApprovalApprove",
+        "Agree to what another person asked: it is done at once.",
+        _WRITE,
+    ),
+    _operation(
+        "POST",
+        _ONE + "/reject",
+        "PostOperatorsApprovalsApprovalReject",
+        "Decide against it; whoever asked may do so too.",
+        _WRITE,
+    ),
+)
+
+
+def routes(tables: Tables, log: ConfigurationLog) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`."""
+    made = Approvals(tables, log)
+    works = (made.page, made.retrieve, made.approve, made.reject)
+    return tuple(Route(operation=operation, work=work) for operation, work in zip(OPERATIONS, works, strict=True))
+
+
+class Approvals:
+    """The work of each operation."""
+
+    def __init__(self, tables: Tables, log: ConfigurationLog) -> None:
+        self._tables, self._log = tables, log
+
+    async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """A page of what the caller may see."""
+        now = now_ms()
+        found = [one for one in list(self._tables.approvals.values()) if _sees(caller, one)]
+        if given.get("status"):
+            found = [one for one in found if render.approval(one, now_ms=now)["status"] == given["status"]]
+        found.sort(key=lambda one: (one.created_ms, one.approval_id), reverse=True)
+        return Answer(
+            body=page(
+                _PATH,
+                given,
+                found,
+                id_of=lambda one: one.approval_id,
+                render=lambda one: render.approval(one, now_ms=now),
+            )
+        )
+
+    async def retrieve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+        """One."""
+        return Answer(body=render.approval(self._one(caller, path["id"]), now_ms=now_ms()))
+
+    async def approve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+        """Agree. It takes an admin, or whoever could have asked for it without another's word."""
+        return await self._decide(caller, path["id"], approve=True)
+
+    async def reject(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+        """Decide against it."""
+        return await self._decide(caller, path["id"], approve=False)
+
+    async def _decide(self, caller: Caller, approval_id: str, *, approve: bool) -> Answer:
+        caller = Service.with_key(caller)
+        now = now_ms()
+
+        def decide() -> Change[Approval]:
+            found = self._one(caller, approval_id)
+            if "admin" not in caller.identity.roles and found.proposed_by != caller.identity.key_id:
+                raise Forbidden("An admin decides on this.")
+            return four_eyes.decide(self._tables, caller, found, approve=approve, now_ms=now)
+
+        return Answer(body=render.approval(await self._log.write(decide), now_ms=now))
+
+    def _one(self, caller: Caller, approval_id: str) -> Approval:
+        found = self._tables.approvals.get(approval_id)
+        if found is None or not _sees(caller, found):
+            raise NotFound("approval")
+        return found
+
+
+def _sees(caller: Caller, approval: Approval) -> bool:
+    who = caller.identity
+    if who.kind != "operator" or not who.organization or approval.organization != who.organization:
+        return False
+    return not who.tenants or approval.tenant in who.tenants
+
+
+def _examples() -> Mapping[str, dict[str, Any]]:
+    at = 1_790_000_000_000
+    one = Approval(
+        approval_id="apr_8e21c40fb3d7a965104cde2f",
+        organization="org_5f1c0a7be2d94c3388a6d0f1",
+        tenant="acme",
+        action=four_eyes.SET_STATUS,
+        object_id="acme",
+        parameters='{"status":"suspended"}',
+        status="pending",
+        proposed_by="op_1be09fd2a4c6803357de4410",
+        reason="Card testing since this morning",
+        created_ms=at,
+        expires_ms=at + four_eyes.DECIDED_WITHIN_MS,
+    )
+    return {"pending": render.approval(one, now_ms=at)}
+
+
+OBJECTS: tuple[Described, ...] = (
+    Described(
+        name="approval",
+        summary="A dangerous act that two people answer for.",
+        schema=of_object(
+            "approval",
+            {
+                "action": one_of(four_eyes.CREATE_KEY, four_eyes.SET_STATUS),
+                "created": SECONDS,
+                "decided_by": nullable(TEXT),
+                "expires_at": SECONDS,
+                "livemode": BOOLEAN,
+                "object_id": nullable(TEXT),
+                "parameters": TEXT_MAP,
+                "proposed_by": TEXT,
+                "reason": nullable(TEXT),
+                "result": nullable(TEXT),
+                "status": one_of(*_STATUSES),
+                "tenant": nullable(TEXT),
+            },
+        ),
+        examples=_examples,
+    ),
+)

@@ -1,0 +1,239 @@
+"""`/v1/operators`: the people of an organisation, and who they are to us; changed by its admins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from api.http._tables import Tables
+from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, ParameterInvalid
+from api.http.operations import Operation, Route
+from api.http.parameters import Field, Spec, Text, Texts
+from api.http.service import Answer, Caller, Service
+from api.identity import render
+from api.identity._asking import PAGE, made_id, now_ms, page
+from api.identity.log import Change, ConfigurationLog
+from api.identity.roles import ROLES
+from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object, one_of
+from schemas.records import Operator, Organization
+
+OPERATORS_MAX = 1_000
+"""Of one organisation."""
+NAME_CHARS_MAX = 200
+EMAIL_CHARS_MAX = 254
+
+_PATH = "/v1/operators"
+_ONE = _PATH + "/{id}"
+_READ, _WRITE = "operators:read", "operators:write"
+_EMAIL = re.compile(r"[^@\s\x00-\x20\x7f]{1,64}@[a-z0-9.-]{1,189}")
+_SETTINGS: Mapping[str, Field] = {"name": Text(chars_max=NAME_CHARS_MAX), "roles": Texts(), "tenants": Texts()}
+
+
+def _operation(method: Any, path: str, name: str, summary: str, scope: str, **more: Any) -> Operation:
+    return Operation(method=method, path=path, id=name, summary=summary, scope=scope, object="operator", **more)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    # Everybody who is signed in reads who they are: each role reads tenants.
+    _operation("GET", _PATH + "/me", "GetOperatorsMe", "Retrieve who is signed in, with their roles.", "tenants:read"),
+    _operation(
+        "POST",
+        _PATH,
+        "PostOperators",
+        "Add a person; they sign in at the issuer under their e-mail address.",
+        _WRITE,
+        spec=Spec(fields={"email": Text(required=True, chars_max=EMAIL_CHARS_MAX), **_SETTINGS}),
+    ),
+    _operation(
+        "GET", _PATH, "GetOperators", "List the organisation's people.", _READ, answers="list", spec=Spec(fields=PAGE)
+    ),
+    _operation("GET", _ONE, "GetOperatorsOperator", "Retrieve a person.", _READ),
+    _operation(
+        "POST",
+        _ONE,
+        "PostOperatorsOperator",
+        "Change a person's name, roles, tenants or status; it holds from their next request on.",
+        _WRITE,
+        spec=Spec(fields={**_SETTINGS, "status": Text(choices=("active", "disabled"))}),
+    ),
+)
+
+
+def routes(tables: Tables, log: ConfigurationLog) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`."""
+    made = Operators(tables, log)
+    works = (made.me, made.create, made.page, made.retrieve, made.update)
+    return tuple(Route(operation=operation, work=work) for operation, work in zip(OPERATIONS, works, strict=True))
+
+
+class Operators:
+    """The work of each operation."""
+
+    def __init__(self, tables: Tables, log: ConfigurationLog) -> None:
+        self._tables, self._log = tables, log
+
+    async def me(self, caller: Caller, _path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+        """Who asks."""
+        if caller.identity.kind != "operator":
+            raise Forbidden("This is a key. Sign in as an operator.")
+        return self._answer(self._one(caller, caller.identity.key_id))
+
+    async def create(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """Add one."""
+        caller = Service.with_key(caller)
+        email = checked_email(given["email"])
+        made = replace(
+            _changed(Operator(), given),
+            operator_id=made_id("op", caller),
+            organization=caller.identity.organization,
+            email=email,
+            status="active",
+            version=1,
+            created_ms=now_ms(),
+            attribution=caller.attribution(),
+        )
+        self._check_tenants(caller, made)
+
+        def decide() -> Change[Answer]:
+            known = self._tables.operators.get(made.operator_id)
+            if known is not None:
+                if known.email != made.email:
+                    raise KeyReused
+                return Change(result=replace(self._answer(known), replayed=True))
+            check_addable(self._tables, made)
+            return Change(result=self._answer(made), records=(made,))
+
+        return await self._log.write(decide)
+
+    async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """A page, by e-mail address."""
+        people = [one for one in list(self._tables.operators.values()) if _belongs(caller, one)]
+        people.sort(key=lambda one: (one.email, one.operator_id))
+        return Answer(
+            body=page(
+                _PATH, given, people, id_of=lambda one: one.operator_id, render=lambda one: self._answer(one).body
+            )
+        )
+
+    async def retrieve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+        """One."""
+        return self._answer(self._one(caller, path["id"]))
+
+    async def update(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """Change one. Nobody takes the last admin's role, or changes their own: somebody else has to."""
+        caller = Service.with_key(caller)
+
+        def decide() -> Change[Answer]:
+            before = self._one(caller, path["id"])
+            changed = _changed(before, given)
+            if given.get("status"):
+                changed = replace(changed, status=given["status"])
+            if changed == before:
+                return Change(result=self._answer(before))
+            what = (changed.roles, changed.tenants, changed.status)
+            if before.operator_id == caller.identity.key_id and what != (before.roles, before.tenants, before.status):
+                raise Forbidden("Nobody changes their own roles, tenants or status: another admin has to.")
+            self._check_tenants(caller, changed)
+            changed = replace(changed, version=before.version + 1, attribution=caller.attribution())
+            return Change(result=self._answer(changed), records=(changed,))
+
+        return await self._log.write(decide)
+
+    def _answer(self, operator: Operator) -> Answer:
+        return Answer(body=render.operator(operator, self._tables.organizations.get(operator.organization)))
+
+    def _one(self, caller: Caller, operator_id: str) -> Operator:
+        found = self._tables.operators.get(operator_id)
+        if found is None or not _belongs(caller, found):
+            raise NotFound("operator")
+        return found
+
+    def _check_tenants(self, caller: Caller, operator: Operator) -> None:
+        """Of the organisation; and whoever is kept to some tenants gives no more than those."""
+        mine = caller.identity.tenants
+        for name in operator.tenants:
+            tenant = self._tables.tenants.get(name)
+            if tenant is None or tenant.organization != operator.organization or (mine and name not in mine):
+                raise ParameterInvalid("tenants names a tenant that you can't act for.", param="tenants")
+        if mine and not operator.tenants:
+            raise ParameterInvalid("tenants must name some of yours.", param="tenants")
+
+
+def checked_email(email: str) -> str:
+    """The address in lower case. Raises `ParameterInvalid`."""
+    lower = email.lower()
+    if not _EMAIL.fullmatch(lower):
+        raise ParameterInvalid("email must be an e-mail address.", param="email")
+    return lower
+
+
+def check_addable(tables: Tables, made: Operator) -> None:
+    """Raises `InvalidRequest` where the address is another's already, or there are too many."""
+    people = list(tables.operators.values())
+    if any(one.email == made.email for one in people):
+        # An address is one person's for the whole installation: by it they are known when they sign in.
+        raise InvalidRequest(
+            "This address can't be added. Is it there already?", param="email", code="resource_already_exists"
+        )
+    if sum(one.organization == made.organization for one in people) >= OPERATORS_MAX:
+        raise InvalidRequest("There are as many operators as there may be.", code="limit_exceeded")
+
+
+def _belongs(caller: Caller, operator: Operator) -> bool:
+    organization = caller.identity.organization
+    return bool(organization) and caller.identity.kind == "operator" and operator.organization == organization
+
+
+def _changed(operator: Operator, given: Mapping[str, Any]) -> Operator:
+    values: dict[str, Any] = {}
+    if "name" in given:
+        values["name"] = given["name"] or ""
+    if "roles" in given:
+        values["roles"] = tuple(sorted(set(given["roles"] or [])))
+        if set(values["roles"]) - set(ROLES):
+            raise ParameterInvalid(f"roles can be {', '.join(ROLES)}.", param="roles")
+    if "tenants" in given:
+        values["tenants"] = tuple(sorted(set(given["tenants"] or [])))
+    return replace(operator, **values)
+
+
+def _examples() -> Mapping[str, dict[str, Any]]:
+    one = Operator(
+        operator_id="op_1be09fd2a4c6803357de4410",
+        organization="org_5f1c0a7be2d94c3388a6d0f1",
+        name="Ada",
+        email="ada@example.com",
+        subject="ada",
+        roles=("auditor", "operator"),
+        status="active",
+        version=2,
+        created_ms=1_790_000_000_000,
+    )
+    return {"signed_in": render.operator(one, Organization(organization=one.organization, name="Example Group"))}
+
+
+OBJECTS: tuple[Described, ...] = (
+    Described(
+        name="operator",
+        summary="A person who works for an organisation, and what they may do.",
+        schema=of_object(
+            "operator",
+            {
+                "created": SECONDS,
+                "email": TEXT,
+                "livemode": BOOLEAN,
+                "name": nullable(TEXT),
+                "organization": closed({"id": TEXT, "name": nullable(TEXT)}),
+                "roles": array(one_of(*ROLES)),
+                "signed_in": BOOLEAN,
+                "status": one_of("active", "disabled"),
+                "tenants": array(TEXT),
+                "version": INTEGER,
+            },
+        ),
+        examples=_examples,
+    ),
+)
