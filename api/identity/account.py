@@ -13,6 +13,7 @@ from api.http.service import Answer, Caller
 from api.identity import render
 from api.openapi.schema import (
     BOOLEAN,
+    CURRENCY,
     NULL,
     SECONDS,
     TEXT,
