@@ -155,7 +155,7 @@ class Lanes:
             self._failing_under_way += counted
             task = asyncio.create_task(self._run(lane, taken, counted=counted))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
         self._offer(lane.name)
 
     async def _run(self, lane: _Lane, taken: Taken, *, counted: bool) -> None:
@@ -172,6 +172,10 @@ class Lanes:
         if accepted is not None:
             lane.failed_in_a_row = 0 if accepted else lane.failed_in_a_row + 1
         self._offer(lane.name)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Only now is there room for another one: whoever looked before would have waited in vain."""
+        self._tasks.discard(task)
         self._changed.set()
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from api.webhooks import lanes
 from api.webhooks.lanes import FAILING_AFTER, UNSETTLED_MAX, Lanes
 from api.webhooks.parked import Parked
 
@@ -77,8 +78,9 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path):
-    """Four attempts at once, two for each endpoint."""
+async def world(tmp_path, monkeypatch):
+    """Four attempts at once, two for each endpoint. Whatever should wake the lanes has to: they don't look by themselves."""
+    monkeypatch.setattr(lanes, "LOOK_AGAIN_S", 2 * DEADLINE_S)
     made = World(tmp_path)
     yield made
     await made.close()
