@@ -227,6 +227,15 @@ API_KEYS = Topic(
     written_by="API, operators",
     read_by="API",
 )
+API_KEYS_USES = Topic(
+    name="api.keys.uses",
+    key="key_id",
+    records=(records.ApiKeyUse,),
+    cleanup="compact",
+    partitions=1,
+    written_by="API",
+    read_by="API",
+)
 ORGANIZATIONS = Topic(
     name="organizations",
     key="organization",
@@ -362,6 +371,7 @@ CATALOGUE: tuple[Topic, ...] = (
     CUSTOMERS_EVENTS,
     CUSTOMERS_KEYS,
     API_KEYS,
+    API_KEYS_USES,
     ORGANIZATIONS,
     OPERATORS,
     OPERATORS_SESSIONS,

@@ -1965,6 +1965,17 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """Who caused this."""
 
 
+class ApiKeyUse(msgspec.Struct, frozen=True, kw_only=True):
+    """That an API key was used, told at most once an hour by each process. Topic api.keys.uses."""
+
+    key_id: str = ""
+    """key_..."""
+    tenant: str = ""
+    """Tenant whose key it is; empty for an organisation's."""
+    used_ms: int = 0
+    """When, ms since the epoch, UTC."""
+
+
 Record = (
     PaymentIntent
     | PaymentCommand
@@ -1999,6 +2010,7 @@ Record = (
     | Operator
     | OperatorSession
     | Approval
+    | ApiKeyUse
 )
 
 RECORDS: dict[str, type[Record]] = {
@@ -2035,4 +2047,5 @@ RECORDS: dict[str, type[Record]] = {
     "Operator": Operator,
     "OperatorSession": OperatorSession,
     "Approval": Approval,
+    "ApiKeyUse": ApiKeyUse,
 }

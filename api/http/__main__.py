@@ -22,6 +22,7 @@ from api.http import belongings
 from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.commands import DEADLINE_S, Commands
+from api.http.limits import Uses
 from api.http.service import Service
 from api.identity import routes as identity
 from api.identity.log import ConfigurationLog
@@ -29,6 +30,7 @@ from api.identity.people import People
 from api.reads.routes import handlers
 from api.reads.service import Reads
 from api.webhooks import _settings as webhooks_settings
+from api.webhooks import deliveries
 from api.webhooks import resource as endpoints
 from api.webhooks.book import Book
 from api.webhooks.errors import ConfigurationError, WebhooksStopped
@@ -112,6 +114,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             objects=reads,
             replied=reads.landed.note,
             people=People(tables),
+            uses=Uses(commands.tell_use, known_ms=tables.used_ms),
         )
         config = uvicorn.Config(
             application(
@@ -122,8 +125,11 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                 routes=(
                     *belongings.routes(service, reads),
                     *customers.routes(commands, reads, keyring),
-                    *identity.routes(tables, ConfigurationLog(settings.kafka, extra, tables), reads, os.environ),
+                    *identity.routes(
+                        service, tables, ConfigurationLog(settings.kafka, extra, tables), reads, os.environ
+                    ),
                     *endpoints.routes(book, master=master, allow_loopback=loopback),
+                    *deliveries.routes(book, reads, client_config(settings.kafka, extra)),
                 ),
             ),
             log_config=None,

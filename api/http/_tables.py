@@ -16,6 +16,7 @@ from api.http.keys import KeyTable
 from schemas import codec
 from schemas.catalogue import (
     API_KEYS,
+    API_KEYS_USES,
     APPROVALS,
     OPERATORS,
     OPERATORS_SESSIONS,
@@ -26,7 +27,17 @@ from schemas.catalogue import (
 )
 from schemas.clients import CLIENT_TIMEOUT_MS, client_config
 from schemas.errors import DecodingError
-from schemas.records import ApiKey, Approval, Operator, OperatorSession, Organization, Record, RoutingPolicy, Tenant
+from schemas.records import (
+    ApiKey,
+    ApiKeyUse,
+    Approval,
+    Operator,
+    OperatorSession,
+    Organization,
+    Record,
+    RoutingPolicy,
+    Tenant,
+)
 
 READ_DEADLINE_S = 60.0
 _PAUSE_S = 0.005
@@ -54,8 +65,11 @@ class Tables:
         self.sessions: dict[bytes, OperatorSession] = {}
         """By the digest of the cookie's value."""
         self.approvals: dict[str, Approval] = {}
+        self.uses: dict[str, ApiKeyUse] = {}
+        """By the key's id: when it was last used, to the hour (`api.http.limits.Uses`)."""
         self._tables: dict[str, tuple[Topic, dict[str, Any] | None]] = {
             API_KEYS.name: (API_KEYS, None),
+            API_KEYS_USES.name: (API_KEYS_USES, self.uses),
             TENANTS.name: (TENANTS, self.tenants),
             ROUTING_POLICIES.name: (ROUTING_POLICIES, self.policies),
             ORGANIZATIONS.name: (ORGANIZATIONS, self.organizations),
@@ -95,6 +109,11 @@ class Tables:
             if time.monotonic() >= end_s:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the tables did not follow"))
             time.sleep(_PAUSE_S)
+
+    def used_ms(self, key_id: str) -> int:
+        """When a key was last used, ms since the epoch, to the hour; 0: it never was, so far as is known."""
+        use = self.uses.get(key_id)
+        return 0 if use is None else use.used_ms
 
     def _on_message(self, message: Message) -> None:
         key, value = message.key(), message.value()

@@ -45,6 +45,7 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
             headers["Idempotency-Key"] = caller.idempotency_key
         if "stripe-account" in request.headers:
             headers["Stripe-Account"] = caller.identity.tenant
+        service.admit(caller)
         answer = await work(caller, await _parameters(request))
         status, body, replayed = 200, _encode(answer.body), answer.replayed
     except ApiError as raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -16,10 +17,10 @@ from msgspec.structs import replace
 from api.http._follower import Follower
 from api.http.errors import NoAnswer, Overloaded, Stopping
 from schemas import codec
-from schemas.catalogue import PAYMENTS_INPUTS, PAYMENTS_REPLIES
+from schemas.catalogue import API_KEYS_USES, PAYMENTS_INPUTS, PAYMENTS_REPLIES
 from schemas.clients import CLIENT_TIMEOUT_MS, producer_config
 from schemas.errors import DecodingError
-from schemas.records import CustomerCommand, CustomerReply, PaymentCommand, PayoutCommand, PayoutReply, Reply
+from schemas.records import ApiKeyUse, CustomerCommand, CustomerReply, PaymentCommand, PayoutCommand, PayoutReply, Reply
 
 IN_FLIGHT_MAX = 2_000
 """Commands of one process that wait for their answer; more would only wait longer."""
@@ -140,6 +141,12 @@ class Commands:
             self._producer.produce(topic, codec.encode(command), key.encode(), on_delivery=delivered)
         except BufferError:
             raise Overloaded from None
+
+    def tell_use(self, key_id: str, tenant: str, used_ms: int) -> None:
+        """Tell that a key was used, without waiting: one that is lost is told again in an hour."""
+        value = codec.encode(ApiKeyUse(key_id=key_id, tenant=tenant, used_ms=used_ms))
+        with contextlib.suppress(BufferError):
+            self._producer.produce(API_KEYS_USES.name, value, key_id.encode())
 
     def _fail(self, correlation_id: str) -> None:
         future = self._waiting.get(correlation_id)

@@ -13,6 +13,7 @@ ApiError                      status, type, code, message, param: the body of th
 ├── NotFound                  404 resource_missing
 ├── MethodRefused             405 the path is known, the method is not
 ├── Overloaded                429 rate_limit: too many requests are waiting in this process; Retry-After says when
+├── RateLimited               429 rate_limit: this key asks more often than it may; Retry-After says when
 ├── NoAnswer                  503 reply_timeout: nobody answered in time; the same key may be sent again
 ├── Stopping                  503 this process is ending; another one will answer
 ├── Broken                    500 a fault of ours
@@ -156,6 +157,19 @@ class Overloaded(ApiError):
 
     def __init__(self) -> None:
         super().__init__("Too many requests are waiting. Nothing was begun; retry in a moment with the same key.")
+
+
+class RateLimited(ApiError):
+    """The key has used up what it may ask in this process; nothing was begun."""
+
+    status, type, code = 429, INVALID, "rate_limit"
+    should_retry = True
+
+    def __init__(self, *, retry_after_s: int, per_s: float) -> None:
+        super().__init__(
+            f"This key asks more often than {per_s:.0f} times a second. Nothing was begun; retry more slowly."
+        )
+        self.retry_after_s = retry_after_s
 
 
 class NoAnswer(ApiError):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from api.http import render, versions
 from api.http.errors import Forbidden, InvalidRequest, NoAnswer, NotFound, Refused
 from api.http.keys import Identity, KeyTable
+from api.http.limits import Limits, Uses
 from api.http.parameters import check
 from api.http.payments import Objects, Paths, Payments
 from api.http.resources import Endpoint
@@ -98,7 +99,10 @@ class Service:
         objects: Objects,
         replied: Callable[[Reply], None],
         people: People | None = None,
+        limits: Limits | None = None,
+        uses: Uses | None = None,
     ) -> None:
+        self._limits, self._uses = limits or Limits(), uses
         self._people = people
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments
         self._objects = objects
@@ -132,6 +136,12 @@ class Service:
             idempotency_key=key,
             traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
         )
+
+    def admit(self, caller: Caller) -> None:
+        """Let a request of a known caller in. Raises `RateLimited`."""
+        self._limits.take(caller.identity)
+        if self._uses is not None:
+            self._uses.note(caller.identity, now_ms=now_ms())
 
     def _identity(self, headers: Mapping[str, str]) -> Identity:
         authorization = headers.get("authorization", "")

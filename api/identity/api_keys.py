@@ -137,7 +137,11 @@ class ApiKeys:
         found = self._tables.keys.of_tenant(caller.identity.tenant)[::-1]
         return Answer(
             body=page(
-                _PATH, given, found, id_of=lambda one: one.key_id, render=lambda one: render.api_key(one, now_ms=now)
+                _PATH,
+                given,
+                found,
+                id_of=lambda one: one.key_id,
+                render=lambda one: render.api_key(one, now_ms=now, last_used_ms=self._tables.used_ms(one.key_id)),
             )
         )
 
@@ -146,7 +150,7 @@ class ApiKeys:
         before = self._before(caller.identity.tenant, path["id"])
         if before is None:
             raise NotFound("api_key")
-        return _answer(before[0], approval=before[1])
+        return _answer(before[0], approval=before[1], last_used_ms=self._tables.used_ms(before[0].key_id))
 
     async def update(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """Another name, other scopes."""
@@ -253,9 +257,12 @@ class ApiKeys:
             raise InvalidRequest(message, code="limit_exceeded")
 
 
-def _answer(key: ApiKey, *, secret: str = "", approval: Approval | None = None, replayed: bool = False) -> Answer:
+def _answer(
+    key: ApiKey, *, secret: str = "", approval: Approval | None = None, replayed: bool = False, last_used_ms: int = 0
+) -> Answer:
     asked = "" if approval is None else approval.approval_id
-    return Answer(body=render.api_key(key, now_ms=now_ms(), secret=secret, approval=asked), replayed=replayed)
+    body = render.api_key(key, now_ms=now_ms(), secret=secret, last_used_ms=last_used_ms, approval=asked)
+    return Answer(body=body, replayed=replayed)
 
 
 def _name(given: Mapping[str, Any]) -> str:
