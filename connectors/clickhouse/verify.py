@@ -126,6 +126,25 @@ _BOOKS: dict[str, _Book] = {
         ),
         amount="movement_amount_minor",
     ),
+    "payout_events": _Book(
+        digest=(
+            "event_id",
+            "tenant",
+            "provider",
+            "payout_id",
+            "sequence",
+            "type",
+            "to_status",
+            "amount_minor",
+            "transaction_minor",
+            "failure_code",
+            "request_id",
+            "actor_id",
+            "currency",
+            "postings",
+        ),
+        amount="transaction_minor",
+    ),
     "payment_inputs": _Book(digest=("record", "tenant", "payment_id", "kind", "request_id", "actor_id")),
     "rejections": _Book(
         digest=("source_topic", "source_partition", "source_offset", "reason", "value_sha256", "ifNull(value, '')")
@@ -255,6 +274,8 @@ def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[
         yield from _payment_event(record)
     elif isinstance(record, records.SettlementEvent) and _known(record.currency, record.postings):
         yield from _settlement_event(record)
+    elif isinstance(record, records.PayoutEvent) and _known(record.currency, record.postings):
+        yield from _payout_event(record)
     elif isinstance(record, records.Rejection):
         parts = (record.source_topic, record.source_partition, record.source_offset, record.reason, record.value_sha256)
         yield "rejections", [*_texts(*parts), record.value or b""], "", 0
@@ -325,6 +346,32 @@ def _settlement_event(event: records.SettlementEvent) -> Iterator[Found]:
     yield from _legs(event.event_id, event.tenant, event.postings)
 
 
+def _payout_event(event: records.PayoutEvent) -> Iterator[Found]:
+    payout, change = event.payout or records.PayoutObject(), event.transaction or records.PayoutTransaction()
+    parts = _texts(
+        event.event_id,
+        event.tenant,
+        event.provider,
+        event.payout_id,
+        event.sequence,
+        event.type,
+        event.to_status,
+        payout.amount_minor,
+        change.amount_minor,
+        payout.failure_code,
+        event.attribution.request_id,
+        event.attribution.actor_id,
+        event.currency,
+        len(event.postings),
+    )
+    yield "payout_events", parts, event.currency, change.amount_minor
+    if event.transaction is not None:
+        told = (change.id, event.tenant, change.type, event.payout_id, change.amount_minor, 0, change.available_on_ms)
+        parts = _texts(event.event_id, *told, "", 0, change.currency)
+        yield "balance_transactions", parts, change.currency, change.amount_minor
+    yield from _legs(event.event_id, event.tenant, event.postings)
+
+
 def _currency(event: records.PaymentEvent) -> str:
     """The payment's, or else that of whatever the event is about."""
     about = (event.payment, event.charge, event.refund)
@@ -375,7 +422,7 @@ def main() -> int:
             differences = compare(told.kafka, client, kafka_config=told.kafka_config)
             broken = [
                 f"{proof}: {dict(zip(names, row, strict=True))}"
-                for proof in ("proof_landed", "proof_balanced", "proof_settled", "proof_balances")
+                for proof in ("proof_landed", "proof_balanced", "proof_settled", "proof_balances", "proof_payouts")
                 for names, row in _broken(client, proof)
             ]
         finally:

@@ -13,6 +13,7 @@ from connectors.clickhouse.landing._tables import (
     LEDGER_ENTRIES,
     PAYMENT_EVENTS,
     PAYMENT_INPUTS,
+    PAYOUT_EVENTS,
     REJECTIONS,
     SETTLEMENT_EVENTS,
     WEBHOOK_ATTEMPTS,
@@ -109,6 +110,13 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
     elif isinstance(record, records.SettlementEvent):
         legs = _settlement_legs(record, raw)
         tables.setdefault(SETTLEMENT_EVENTS.name, []).append(_settlement_event(record) + end)
+    elif isinstance(record, records.PayoutEvent):
+        legs = _payout_legs(record, raw)
+        tables.setdefault(PAYOUT_EVENTS.name, []).append(_payout_event(record) + end)
+        if record.transaction is not None:
+            tables.setdefault(BALANCE_TRANSACTIONS.name, []).append(
+                _payout_transaction(record, record.transaction, raw)
+            )
     elif isinstance(record, records.Rejection):
         legs = []
         tables.setdefault(REJECTIONS.name, []).append(_rejection(record) + end)
@@ -393,6 +401,79 @@ def _transactions(event: records.PaymentEvent, raw: Raw) -> list[Row]:
 def _settlement_legs(event: records.SettlementEvent, raw: Raw) -> list[Row]:
     payment_id = event.movement.payment_id if event.movement else ""
     head = (event.event_id, event.type, payment_id, event.window_id, event.provider, event.occurred_ms)
+    return _legs(event.tenant, event.postings, head, event.attribution, raw)
+
+
+def _payout_event(event: records.PayoutEvent) -> Row:
+    payout = event.payout or records.PayoutObject()
+    transaction = event.transaction or records.PayoutTransaction()
+    return (
+        event.tenant,
+        event.payout_id,
+        event.sequence,
+        event.event_id,
+        event.type,
+        event.previous_event_id,
+        event.occurred_ms,
+        event.provider,
+        event.currency,
+        exponent(event.currency),
+        event.from_status,
+        event.to_status,
+        payout.amount_minor,
+        payout.destination,
+        payout.description,
+        payout.metadata,
+        payout.automatic,
+        payout.window_id,
+        payout.provider_reference,
+        payout.failure_code,
+        payout.failure_message,
+        payout.outcome_unknown,
+        payout.created_ms,
+        payout.due_ms,
+        payout.paid_ms,
+        transaction.id,
+        transaction.amount_minor,
+        len(event.postings),
+        *_attribution(event.attribution),
+        event.cause_topic,
+        event.cause_partition,
+        event.cause_offset,
+        event.ordinal,
+    )
+
+
+def _payout_transaction(event: records.PayoutEvent, one: records.PayoutTransaction, raw: Raw) -> Row:
+    """A payout is a change of the balance like any other: no fee, and about no payment."""
+    place = raw.place
+    return (
+        event.tenant,
+        one.id,
+        one.type,
+        one.currency,
+        exponent(one.currency),
+        one.amount_minor,
+        0,
+        one.amount_minor,
+        event.payout_id,
+        one.available_on_ms,
+        event.event_id,
+        event.type,
+        "",
+        event.provider,
+        event.occurred_ms,
+        "",
+        place.topic,
+        place.partition,
+        raw.offset,
+        0,
+        raw.timestamp_ms,
+    )
+
+
+def _payout_legs(event: records.PayoutEvent, raw: Raw) -> list[Row]:
+    head = (event.event_id, event.type, "", "", event.provider, event.occurred_ms)
     return _legs(event.tenant, event.postings, head, event.attribution, raw)
 
 

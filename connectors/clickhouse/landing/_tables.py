@@ -150,6 +150,17 @@ SETTLEMENT_EVENTS = Table(
         f"totals_other_minor Int64, totals_net_minor Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
     ),
 )
+PAYOUT_EVENTS = Table(
+    name="payout_events",
+    structure=(
+        "tenant String, payout_id String, sequence Int64, event_id String, type String, previous_event_id String, "
+        "occurred_ms Int64, provider String, currency String, exponent UInt8, from_status String, to_status String, "
+        "amount_minor Int64, destination String, description String, metadata Map(String, String), automatic Bool, "
+        "window_id String, provider_reference String, failure_code String, failure_message String, outcome_unknown Bool, "
+        "created_ms Int64, due_ms Int64, paid_ms Int64, transaction_id String, transaction_minor Int64, "
+        f"postings UInt32, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
+    ),
+)
 PAYMENT_INPUTS = Table(
     name="payment_inputs",
     structure=(
@@ -184,6 +195,7 @@ BOOKS: tuple[Table, ...] = (
     LEDGER_ENTRIES,
     BALANCE_TRANSACTIONS,
     SETTLEMENT_EVENTS,
+    PAYOUT_EVENTS,
     PAYMENT_INPUTS,
     REJECTIONS,
     WEBHOOK_ATTEMPTS,

@@ -1,0 +1,116 @@
+"""Payouts in a real ClickHouse engine: landed as they are, taken off the balances, and proven against ledger and transactions."""
+
+import os
+import uuid
+
+import pytest
+
+from connectors.clickhouse import migrate
+from connectors.clickhouse.landing import _rows
+from connectors.clickhouse.landing._log import Log
+from connectors.clickhouse.landing._rows import Place, Raw
+from schemas import codec, environment
+from tests._landing import WarehouseProcess
+from tests.unit.core.test_payouts import Till
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
+PROOFS = ("proof_landed", "proof_balanced", "proof_balances", "proof_payouts")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The URL of a ClickHouse, without a database."""
+    if SERVER:
+        yield SERVER
+        return
+    process = WarehouseProcess(tmp_path_factory.mktemp("warehouse"))
+    try:
+        process.start()
+        yield process.base
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def client(server):
+    """A client of a database of this test's own, with all tables, in which payouts have landed."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    client = migrate.open_database(environment.warehouse(f"{server}/{name}"))
+    migrate.apply(client)
+    _land(client, _lives())
+    yield client
+    client.execute(f"DROP DATABASE IF EXISTS {name}")
+    client.close()
+
+
+def _lives() -> Till:
+    """Paid, failed, returned after it was paid, called off, in transit, pending; of 10,000 settled."""
+    till = Till(settled_minor=10_000, payout_delay_ms=60_000)
+    for number, key in enumerate(("paid", "failed", "returned", "called-off", "in-transit")):
+        till.create(600 + number, key, metadata={"run": key}, destination=f"ba_{key}")
+    till.send("cancel", "c", of="called-off")
+    till.tick(120_000)
+    till.tell("paid", "paid", amount_minor=600)
+    till.tell("failed", "failed", failure_code="account_closed")
+    till.tell("paid", "returned", amount_minor=602)
+    till.tell("failed", "returned", failure_code="no_account")
+    till.tell("unknown", "in-transit")
+    till.create(50, "pending")
+    return till
+
+
+def _land(client, till: Till) -> None:
+    place = Place("settlement.events", 0)
+    source = {
+        place: [
+            Raw(place, offset, event.occurred_ms, b"key", codec.encode(event))
+            for offset, event in enumerate(till.world.events)
+        ]
+    }
+    log = Log(client, writer="test")
+    log.refresh()
+    claim = log.claim({place: (0, len(raws)) for place, raws in source.items()})
+    assert claim is not None
+    built = _rows.build(source)
+    assert not built.errors
+    log.complete(claim, built, fault=lambda _point: None)
+
+
+def test_payouts_stand_as_their_newest_events_say_and_every_proof_holds(client):
+    """Status and failure of each; what is payable; and the balance's view takes them off."""
+    found = client.rows("SELECT destination, status, failure_code, outcome_unknown FROM payouts ORDER BY destination")
+    assert found == [
+        ("", "pending", "", False),
+        ("ba_called-off", "canceled", "", False),
+        ("ba_failed", "failed", "account_closed", False),
+        ("ba_in-transit", "in_transit", "", True),
+        ("ba_paid", "paid", "", False),
+        ("ba_returned", "failed", "no_account", False),
+    ]
+    taken = 600 + 604 + 50
+    (payable,) = client.rows("SELECT settled_minor, paid_out_minor, payable_minor FROM payable_balances")
+    assert payable == (10_000, taken, 10_000 - taken)
+    (balance,) = client.rows("SELECT paid_out_minor, available_minor, pending_minor FROM tenant_balances")
+    assert balance == (taken, -taken, 0)  # payments' own events are not part of this world
+    assert client.rows("SELECT * FROM tenant_earnings") == []
+    for proof in PROOFS:
+        assert client.rows(f"SELECT * FROM {proof} WHERE NOT holds") == [], proof
+    (sums,) = client.rows("SELECT payouts_minor, ledger_minor, transactions_minor, paid_minor FROM proof_payouts")
+    assert sums == (taken, taken, taken, 600)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "ALTER TABLE ledger_entries DELETE WHERE event_type = 'payout.paid' AND account = 'provider_receivable:northpay'",
+        "ALTER TABLE balance_transactions DELETE WHERE type = 'payout_cancel'",
+        "ALTER TABLE payout_events DELETE WHERE type = 'payout.failed'",
+        "ALTER TABLE payout_events DELETE WHERE type = 'payout.updated'",
+    ],
+)
+def test_what_somebody_takes_out_of_a_book_is_seen(client, tampering):
+    """A leg, a transaction, an event that changed money, one that changed none."""
+    client.execute(f"{tampering} SETTINGS mutations_sync = 2")
+    assert client.rows("SELECT * FROM proof_payouts WHERE NOT holds")
