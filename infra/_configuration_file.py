@@ -17,6 +17,9 @@ from schemas.records import Attribution, CaptureRule, FeeRule, RoutingPolicy, Te
 from streams.core import Refused
 from streams.core.checks import check_tenant
 
+FILE_ACTOR = "configuration"
+"""Who tenants and policies are changed by when a file says how they are."""
+
 FILE_BYTES_MAX = 4_000_000
 TENANTS_MAX = 10_000
 PROVIDERS_MAX = 32
@@ -218,7 +221,7 @@ def _records(
 ) -> Configuration:
     attribution = Attribution(
         actor_kind="operator",
-        actor_id="configuration",
+        actor_id=FILE_ACTOR,
         reason=f"configuration file {path.name}",
         request_id=f"cfg_{hashlib.sha256(text).hexdigest()[:24]}",
     )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from infra._configuration_file import Configuration, read_file
+from infra._configuration_file import FILE_ACTOR, Configuration, read_file
 from infra.errors import ConfigurationRaced, KafkaRefused, KafkaUnreachable, TopicMissing
 from schemas import catalogue, codec
 from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, transactional_config
@@ -22,6 +22,8 @@ TRANSACTIONAL_ID = catalogue.CONFIGURATION_ID
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 """The configuration that the product ships, for demos and tests."""
+
+_NOT_IN_FILES = ("api_version", "created_ms", "livemode", "organization")
 
 ATTEMPTS_MAX = 8
 _BACKOFF_S = 0.5
@@ -75,6 +77,7 @@ def apply(
     *,
     settlement_interval_ms: int | None = None,
     settlement_grace_ms: int | None = None,
+    keep_changed: bool = False,
     extra_config: dict[str, Any] | None = None,
 ) -> ConfigurationReport:
     """Brings Kafka to what the TOML or YAML file says, in one transaction; what is so already appends nothing.
@@ -82,7 +85,8 @@ def apply(
     A changed tenant goes to `tenants` and to every partition of `payments.inputs` and `settlement.inputs`; a changed
     policy to `routing.policies` and, as a `RoutingUpdate`, to every partition of `payments.inputs`. The version of each
     rises by one when its content differs from what Kafka holds. `settlement_interval_ms` and `settlement_grace_ms`
-    replace those of every tenant in the file. Raises `FileFault`, `KafkaUnreachable`, `KafkaRefused`, `TopicMissing` or
+    replace those of every tenant in the file. What the file can't say of a tenant (organisation, mode, API version) stays.
+    `keep_changed` leaves tenants and policies alone that somebody changed elsewhere, by the API, since a file was applied. Raises `FileFault`, `KafkaUnreachable`, `KafkaRefused`, `TopicMissing` or
     `ConfigurationRaced`.
     """
     configuration = read_file(
@@ -90,7 +94,7 @@ def apply(
     )
     for attempt in range(ATTEMPTS_MAX):
         try:
-            return _apply_once(bootstrap, configuration, extra_config or {})
+            return _apply_once(bootstrap, configuration, extra_config or {}, keep_changed=keep_changed)
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             if not _may_pass(reason):
@@ -105,7 +109,9 @@ def _may_pass(reason: KafkaError) -> bool:
     return reason.code() in fenced or reason.retriable() or reason.txn_requires_abort()
 
 
-def _apply_once(bootstrap: str, configuration: Configuration, extra: dict[str, Any]) -> ConfigurationReport:
+def _apply_once(
+    bootstrap: str, configuration: Configuration, extra: dict[str, Any], *, keep_changed: bool
+) -> ConfigurationReport:
     settings = transactional_config(bootstrap, TRANSACTIONAL_ID, timeout_ms=_TRANSACTION_TIMEOUT_MS, extra=extra)
     producer = Producer(settings, logger=_QUIET)
     partitions = _partitions(producer, bootstrap)
@@ -114,6 +120,8 @@ def _apply_once(bootstrap: str, configuration: Configuration, extra: dict[str, A
     # 2. Compare with what is committed.
     tenants = _held(bootstrap, catalogue.TENANTS, partitions, Tenant, extra)
     policies = _held(bootstrap, catalogue.ROUTING_POLICIES, partitions, RoutingPolicy, extra)
+    if keep_changed:
+        configuration = _without_changed(configuration, tenants, policies)
     change = _difference(configuration, tenants, policies)
     appends = _appends(change, partitions)
     if not appends:
@@ -173,6 +181,20 @@ def _held(
     return held
 
 
+def _without_changed(
+    configuration: Configuration, tenants: dict[str, Tenant], policies: dict[str, RoutingPolicy]
+) -> Configuration:
+    """What of a file concerns nobody whom somebody changed by other ways than a file."""
+
+    def by_file(held: Tenant | RoutingPolicy | None) -> bool:
+        return held is None or held.attribution.actor_id == FILE_ACTOR
+
+    return Configuration(
+        tenants=tuple(one for one in configuration.tenants if by_file(tenants.get(one.tenant))),
+        policies=tuple(one for one in configuration.policies if by_file(policies.get(one.tenant))),
+    )
+
+
 def _difference(
     configuration: Configuration, tenants: dict[str, Tenant], policies: dict[str, RoutingPolicy]
 ) -> _Change:
@@ -180,15 +202,17 @@ def _difference(
     changed_policies: list[RoutingPolicy] = []
     unchanged: list[str] = []
     for tenant in configuration.tenants:
-        held = tenants.get(tenant.tenant, Tenant())
+        held = tenants.get(tenant.tenant, Tenant(created_ms=time.time_ns() // 1_000_000))
+        kept = {name: getattr(held, name) for name in _NOT_IN_FILES}
+        tenant = msgspec.structs.replace(tenant, **kept)  # noqa: PLW2901 - the same tenant, whole
         if tenant == msgspec.structs.replace(held, version=tenant.version, attribution=tenant.attribution):
             unchanged.append(tenant.tenant)
         else:
             changed_tenants.append(msgspec.structs.replace(tenant, version=held.version + 1))
     for policy in configuration.policies:
-        kept = policies.get(policy.tenant)
-        version = kept.policy_version if kept else 0
-        if kept is None or kept.providers != policy.providers:
+        known = policies.get(policy.tenant)
+        version = known.policy_version if known else 0
+        if known is None or known.providers != policy.providers:
             changed_policies.append(msgspec.structs.replace(policy, policy_version=version + 1))
     named = {tenant.tenant for tenant in configuration.tenants}
     report = ConfigurationReport(

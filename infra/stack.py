@@ -27,6 +27,10 @@ SETTLEMENT_INTERVAL_MS = "CLEARLINE_SETTLEMENT_INTERVAL_MS"
 SETTLEMENT_GRACE_MS = "CLEARLINE_SETTLEMENT_GRACE_MS"
 """Ditto: how long each waits for stragglers."""
 
+DEVELOPMENT_ISSUER = "CLEARLINE_DEVELOPMENT_ISSUER"
+"""Set to anything: operators sign in at an issuer of the stack's own that believes everybody. For development only."""
+
+_DEVELOPMENT_CLIENT = "clearline-development"
 _HOST = "127.0.0.1"
 _PORT_MAX = 65_535
 _PASSWORD_FILE = "warehouse.password"  # noqa: S105 - its name
@@ -47,12 +51,13 @@ class Ports:
     simulator: int = 8701
     registry: int = 8081
     api: int = 8780
+    identity: int = 8790
     workers: tuple[int, ...] = (6066,)
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, base: int | None = None, workers: int = 1) -> Ports:
         """Take the defaults, or `base` and those after it; CLEARLINE_PORT_KAFKA and its like win. Raises VariableError."""
-        names = ("kafka", "controller", "warehouse", "simulator", "registry", "api")
+        names = ("kafka", "controller", "warehouse", "simulator", "registry", "api", "identity")
         if base is None:
             chosen = {name: getattr(cls(), name) for name in names}
             first_worker = cls().workers[0]
@@ -66,7 +71,7 @@ class Ports:
     @classmethod
     def free(cls, *, workers: int = 1) -> Ports:
         """Choose ports that are free now: for tests, and for a stack beside another."""
-        kafka, controller, warehouse, simulator, registry, api, *rest = free_ports(6 + workers)
+        kafka, controller, warehouse, simulator, registry, api, identity, *rest = free_ports(7 + workers)
         return cls(
             kafka=kafka,
             controller=controller,
@@ -74,6 +79,7 @@ class Ports:
             simulator=simulator,
             registry=registry,
             api=api,
+            identity=identity,
             workers=tuple(rest),
         )
 
@@ -100,6 +106,7 @@ def plan(data: Path, *, ports: Ports, environ: Mapping[str, str]) -> Plan:
         "broker": environment.KAFKA not in given,
         "warehouse": environment.CLICKHOUSE not in given,
         "simulator": PROVIDERS not in given,
+        "identity": DEVELOPMENT_ISSUER in given and environment.OIDC_ISSUER not in given,
     }
     specs = [spec for spec in _specs(data, ports) if own.get(spec.name, True)]
     there = {spec.name for spec in specs}
@@ -130,6 +137,9 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
         defaults[environment.CLICKHOUSE] = _warehouse_url(ports.warehouse, password=_made_secret(data, _PASSWORD_FILE))
     else:
         DataDirectory(data).open()
+    if DEVELOPMENT_ISSUER in given and environment.OIDC_ISSUER not in given:
+        defaults[environment.OIDC_ISSUER] = f"http://{_HOST}:{ports.identity}"
+        defaults[environment.OIDC_CLIENT_ID] = _DEVELOPMENT_CLIENT
     defaults[environment.INTERNAL_TOKEN] = _made_secret(data, _TOKEN_FILE)
     if environment.MASTER_KEY not in given:
         make_master_keys(data / _MASTER_KEYS_FILE)
@@ -202,6 +212,14 @@ def _specs(data: Path, ports: Ports) -> list[ProcessSpec]:
             ready=Ready.http(f"http://{_HOST}:{ports.registry}/health"),
             required=False,  # outsiders read contracts from it; no payment depends on it
             remedy="read the registry's log",
+        ),
+        ProcessSpec(
+            name="identity",
+            argv=[python, "-m", "api.identity", "--port", str(ports.identity), "--client-id", _DEVELOPMENT_CLIENT],
+            ports={"http": ports.identity},
+            ready=Ready.http(f"http://{_HOST}:{ports.identity}/health"),
+            required=False,  # who is signed in stays so without it
+            remedy="read the identity's log",
         ),
         ProcessSpec(
             name="configuration",
@@ -358,6 +376,7 @@ def configure(environ: Mapping[str, str]) -> None:
         path,
         settlement_interval_ms=_milliseconds(environ, SETTLEMENT_INTERVAL_MS),
         settlement_grace_ms=_milliseconds(environ, SETTLEMENT_GRACE_MS),
+        keep_changed=True,
         extra_config=extra,
     )
     print(f"{path}: {applied.records} records written; tenants unchanged: {', '.join(applied.unchanged) or 'none'}")

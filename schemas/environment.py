@@ -21,6 +21,10 @@ MASTER_KEY = "CLEARLINE_MASTER_KEY"
 INTERNAL_TOKEN = "CLEARLINE_INTERNAL_TOKEN"  # noqa: S105 - its name
 """What the API shows to workers when it asks for a payment of any tenant; without it they answer nobody."""
 
+OIDC_ISSUER = "CLEARLINE_OIDC_ISSUER"
+"""URL of the issuer at which operators sign in; without one nobody can."""
+OIDC_CLIENT_ID = "CLEARLINE_OIDC_CLIENT_ID"
+
 DEFAULT_KAFKA = "127.0.0.1:9092"
 DEFAULT_CLICKHOUSE = "http://clearline@127.0.0.1:8123/clearline"
 DEFAULT_DATA = ".clearline"

@@ -18,15 +18,18 @@ from confluent_kafka import KafkaException
 
 from api.customers import routes as customers
 from api.customers.keyring import Keyring
+from api.customers.resolve import Resolver
 from api.http import belongings
 from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.commands import DEADLINE_S, Commands
 from api.http.limits import Uses
 from api.http.service import Service
+from api.identity import oidc, sign_in
 from api.identity import routes as identity
 from api.identity.log import ConfigurationLog
 from api.identity.people import People
+from api.reads import search
 from api.reads.routes import handlers
 from api.reads.service import Reads
 from api.webhooks import _settings as webhooks_settings
@@ -95,6 +98,13 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     tables = Tables(settings.kafka, extra, failed=failed)
     commands = Commands(settings.kafka, extra, failed=failed)
     reads = Reads(settings, failed=failed)
+    configuration = ConfigurationLog(settings.kafka, extra, tables)
+    issuer = sign_in.settings(os.environ, default_url="http://{}:{}".format(*listener.getsockname()[:2]))
+    people = (
+        None
+        if issuer is None
+        else sign_in.SignIn(oidc.Issuer(issuer), tables, configuration, internal_token=settings.internal_token)
+    )
     loopback = webhooks_settings.allow_loopback(os.environ)
     master = None if settings.master_key is None else read_master_keys(settings.master_key)
     book = Book(client_config(settings.kafka, extra))
@@ -113,6 +123,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             payments=reads.payments,
             objects=reads,
             replied=reads.landed.note,
+            resolve=Resolver(reads.customers, reads.payments).resolve,
             people=People(tables),
             uses=Uses(commands.tell_use, known_ms=tables.used_ms),
         )
@@ -120,14 +131,13 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             application(
                 service,
                 ready=lambda: "Kafka is lost" if failures else "",
-                handlers=handlers(service, reads),
+                handlers=(*handlers(service, reads), *sign_in.handlers(people)),
                 # Each resource gives its own routes.
                 routes=(
                     *belongings.routes(service, reads),
+                    *search.routes(reads),
                     *customers.routes(commands, reads, keyring),
-                    *identity.routes(
-                        service, tables, ConfigurationLog(settings.kafka, extra, tables), reads, os.environ
-                    ),
+                    *identity.routes(service, tables, configuration, reads, os.environ),
                     *endpoints.routes(book, master=master, allow_loopback=loopback),
                     *deliveries.routes(book, reads, client_config(settings.kafka, extra)),
                 ),
@@ -147,6 +157,8 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
     finally:
         await commands.close()
         await reads.close()
+        if people is not None:
+            await people.issuer.close()
         await asyncio.to_thread(keyring.close)
         await asyncio.to_thread(tables.close)
         await asyncio.to_thread(book.close)
@@ -182,6 +194,9 @@ def main() -> int:
         status = asyncio.run(_serve(settings, listener))
     except (TablesNotRead, ConfigurationError, MasterKeysUnusable, WebhooksStopped) as error:
         log.critical("%s", error)
+        return 1
+    except environment.VariableError as said:
+        log.critical("%s; %s", said, said.remedy)
         return 1
     except KafkaException as error:
         log.critical("Kafka at %s: %s; start it, or set CLEARLINE_KAFKA", settings.kafka, error.args[0])

@@ -64,7 +64,7 @@ class People:
     def identify(self, headers: Mapping[str, str], *, now_ms: int) -> Identity:
         """Who a request is from. Raises `Unauthenticated`, and `Forbidden` for one that another site has made."""
         session = self.session(headers, now_ms=now_ms)
-        _check_own_site(headers)
+        check_own_site(headers)
         operator = self._known.operators.get(session.operator_id)
         if operator is None or operator.status != "active":
             raise Unauthenticated("You are not signed in, or your session has ended. Sign in again.")
@@ -104,7 +104,7 @@ def reaches(identity: Identity, tenant: Tenant) -> bool:
     return own and (not identity.tenants or tenant.tenant in identity.tenants)
 
 
-def _check_own_site(headers: Mapping[str, str]) -> None:
+def check_own_site(headers: Mapping[str, str]) -> None:
     """A browser sends cookies along with requests that other sites make: those are told by what browsers say of them."""
     origin = headers.get("origin", "")
     foreign = bool(origin) and urlsplit(origin).netloc != headers.get("host", "")

@@ -20,6 +20,8 @@ COMMANDS: CommandTable = {
     "payments": ("infra.cli.payments:payments", "Ask for something about one payment, as an operator."),
     "configure": ("infra.cli.configure:configure", "Apply tenants and routing policies from a file."),
     "keys": ("infra.cli.keys:keys", "Make, list, revoke and rotate API keys."),
+    "organizations": ("infra.cli.people:organizations", "Make organisations; say which tenants are whose."),
+    "operators": ("infra.cli.people:operators", "Add people who sign in, and take them out."),
     "customers": ("infra.cli.customers:customers", "Show or erase the personal data of a customer."),
     "replay": ("infra.cli.replay:replay", "Fold the input log again and compare all that was recorded."),
     "registry": ("infra.cli.registry:registry", "List the contracts; register them elsewhere."),

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import click
-from confluent_kafka import KafkaException, Producer
 from msgspec.structs import replace
 from rich.table import Table
 
-from api.http._tables import Tables
 from api.http.keys import SCOPES, Kind, make
+from api.identity.log import Change
+from infra.cli._configuration import Opened, now_ms, opened, who
 from infra.cli._console import console, data_option
-from infra.errors import InfraError, KafkaRefused, KafkaUnreachable
-from infra.stack import reach
-from schemas import codec, environment
-from schemas.catalogue import API_KEYS
-from schemas.clients import producer_config
+from infra.errors import InfraError
 from schemas.records import ApiKey, Attribution
 
 OVERLAP_HOURS = 24
 OVERLAP_HOURS_MAX = 7 * 24
-_DELIVERY_S = 30.0
 _HOUR_MS = 3_600_000
-
-
-class NoSuchTenant(InfraError):
-    """A key is of a tenant that was configured."""
-
-    def __init__(self, tenant: str, known: list[str]) -> None:
-        super().__init__(
-            f"There is no tenant {tenant}; there are {', '.join(known) or 'none'}",
-            remedy="Configure it with `clearline configure FILE`",
-        )
 
 
 class NoSuchKey(InfraError):
@@ -50,60 +31,16 @@ class NoSuchKey(InfraError):
         )
 
 
-class _Keys:
-    """The keys' topic, read to its end, and a way to append to it."""
-
-    def __init__(self, settings: environment.Environment, tables: Tables) -> None:
-        self._settings, self.tables = settings, tables
-
-    def tenant(self, tenant: str) -> None:
-        """Raises `NoSuchTenant`."""
-        if tenant not in self.tables.tenants:
-            raise NoSuchTenant(tenant, sorted(self.tables.tenants))
-
-    def key(self, tenant: str, key_id: str) -> ApiKey:
-        """The tenant's active key. Raises `NoSuchKey`."""
-        found = self.tables.keys.get(key_id)
-        if found is None or found.tenant != tenant or found.status != "active":
-            raise NoSuchKey(tenant, key_id)
-        return found
-
-    def append(self, *records: ApiKey) -> None:
-        """Write records, and wait until Kafka has them all. Raises `KafkaRefused`."""
-        producer = Producer(producer_config(self._settings.kafka, dict(self._settings.kafka_config)))
-        problems: list[str] = []
-        for record in records:
-            producer.produce(
-                API_KEYS.name,
-                codec.encode(record),
-                record.key_id.encode(),
-                on_delivery=lambda error, _: problems.append(error.str()) if error is not None else None,
-            )
-        if producer.flush(_DELIVERY_S):
-            problems.append(f"not written within {_DELIVERY_S:.0f} s")
-        if problems:
-            raise KafkaRefused("write a key", problems[0])
-
-
-@contextmanager
-def _opened(data: Path) -> Iterator[_Keys]:
-    settings = environment.read(reach(data, os.environ))
-    tables = Tables(settings.kafka, dict(settings.kafka_config), failed=lambda _error: None)
-    try:
-        tables.read()
-        yield _Keys(settings, tables)
-    except KafkaException as error:
-        raise KafkaUnreachable(settings.kafka, error.args[0].str()) from error
-    finally:
-        tables.close()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _key(found: Opened, tenant: str, key_id: str) -> ApiKey:
+    """The tenant's active key. Raises `NoSuchKey`."""
+    key = found.tables.keys.get(key_id)
+    if key is None or key.tenant != tenant or key.status != "active":
+        raise NoSuchKey(tenant, key_id)
+    return key
 
 
 def _who() -> Attribution:
-    return Attribution(actor_kind="operator", actor_id=getpass.getuser(), reason="clearline keys")
+    return who("clearline keys")
 
 
 def _show(key: str, record: ApiKey) -> None:
@@ -138,13 +75,15 @@ def create(
     from api.http.errors import VersionUnknown
     from api.http.versions import chosen
 
-    with _opened(data) as opened:
-        opened.tenant(tenant)
+    with opened(data) as found:
+        if found.tenant(tenant).livemode != live:
+            mode = "test" if live else "live"
+            raise click.UsageError(f"{tenant} is a {mode} tenant, and so are its keys; --live is for live ones")
         try:
             chosen(api_version, key="", tenant="")
             key, record = make(
                 tenant,
-                now_ms=_now_ms(),
+                now_ms=now_ms(),
                 who=_who(),
                 kind=kind,
                 livemode=live,
@@ -154,7 +93,7 @@ def create(
             )
         except (ValueError, VersionUnknown) as error:
             raise click.UsageError(str(error)) from error
-        opened.append(record)
+        found.write(lambda: Change(result=None, records=(record,)))
     _show(key, record)
 
 
@@ -163,14 +102,14 @@ def create(
 @data_option
 def list_(*, tenant: str, data: Path) -> None:
     """List TENANT's keys; the keys themselves are nowhere."""
-    with _opened(data) as opened:
-        opened.tenant(tenant)
-        found = opened.tables.keys.of_tenant(tenant)
+    with opened(data) as found:
+        found.tenant(tenant)
+        keys_ = found.tables.keys.of_tenant(tenant)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("key", "kind", "mode", "ends in", "name", "status", "scopes"):
         table.add_column(column, no_wrap=True)
-    now = _now_ms()
-    for key in found:
+    now = now_ms()
+    for key in keys_:
         expired = 0 < key.expires_ms <= now
         ending = key.expires_ms and not expired
         hours = (key.expires_ms - now) // _HOUR_MS
@@ -186,8 +125,15 @@ def list_(*, tenant: str, data: Path) -> None:
 @data_option
 def revoke(*, tenant: str, key_id: str, data: Path) -> None:
     """End TENANT's key KEY_ID at once."""
-    with _opened(data) as opened:
-        opened.append(replace(opened.key(tenant, key_id), status="revoked", attribution=_who()))
+    with opened(data) as found:
+        found.write(
+            lambda: Change(
+                result=None,
+                records=(
+                    replace(_key(found, tenant, key_id), status="revoked", updated_ms=now_ms(), attribution=_who()),
+                ),
+            )
+        )
     console().print(f"{key_id} is revoked")
 
 
@@ -204,22 +150,25 @@ def revoke(*, tenant: str, key_id: str, data: Path) -> None:
 @data_option
 def rotate(*, tenant: str, key_id: str, overlap_hours: int, data: Path) -> None:
     """Make a key like TENANT's KEY_ID, which ends after the overlap."""
-    with _opened(data) as opened:
-        old = opened.key(tenant, key_id)
-        now = _now_ms()
-        kind = old.kind
-        if kind == "unrecognized":
-            raise NoSuchKey(tenant, key_id)
-        key, record = make(
-            tenant,
-            now_ms=now,
-            who=_who(),
-            kind=kind,
-            livemode=old.livemode,
-            name=old.name,
-            scopes=old.scopes,
-            api_version=old.api_version,
-        )
-        ends = now + max(overlap_hours * _HOUR_MS, 1)
-        opened.append(record, replace(old, expires_ms=ends, attribution=_who()))
-    _show(key, record)
+    with opened(data) as found:
+        key = found.write(lambda: _rolled(_key(found, tenant, key_id), overlap_hours))
+    _show(*key)
+
+
+def _rolled(old: ApiKey, overlap_hours: int) -> Change[tuple[str, ApiKey]]:
+    now, kind = now_ms(), old.kind
+    if kind == "unrecognized":
+        raise NoSuchKey(old.tenant, old.key_id)
+    key, record = make(
+        old.tenant,
+        now_ms=now,
+        who=_who(),
+        kind=kind,
+        livemode=old.livemode,
+        name=old.name,
+        scopes=old.scopes,
+        api_version=old.api_version,
+    )
+    ends = now + max(overlap_hours * _HOUR_MS, 1)
+    before = replace(old, expires_ms=ends, successor=record.key_id, updated_ms=now, attribution=_who())
+    return Change(result=(key, record), records=(record, before))
