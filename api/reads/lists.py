@@ -171,6 +171,14 @@ class Lists:
             places.reverse()
         return Listed(places, await self._newest(source, tenant, places), has_more)
 
+    async def matching(
+        self, kind: Kind, tenant: str, sql: str, parameters: Mapping[str, Parameter], *, limit: int
+    ) -> Listed:
+        """What a statement of places finds that has the tenant as a parameter; it asks for one row more than the limit."""
+        rows = await self._warehouse.rows(sql, {**parameters, "tenant": tenant})
+        places = [_place(row) for row in rows[:limit]]
+        return Listed(places, await self._newest(SOURCES[kind], tenant, places), len(rows) > limit)
+
     async def find(self, kind: Kind, tenant: str, object_id: str) -> Place | None:
         """Where one object is; None where the tenant has no such. Raises `Unavailable`."""
         source = SOURCES[kind]

@@ -15,7 +15,7 @@ from api.http.service import Caller
 from api.http.wire import Tree
 from api.reads import _rows, expand, render
 from api.reads.landed import Landed
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Lists, Page, Place
+from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Listed, Lists, Page, Place
 from api.reads.owners import Owners
 from api.reads.payments import Customers, Payments
 from api.reads.warehouse import Parameter, Warehouse
@@ -146,13 +146,29 @@ class Reads:
         tenant = caller.identity.tenant
         await self.landed.wait(tenant)
         found = await self.lists.page(kind, tenant, page, filters)
+        return render.listed(url, await self.data(kind, caller, found, paths), has_more=found.has_more)
+
+    def list_paths(self, given: list[str], *, of: str) -> Paths:
+        """The paths of `expand` for a list. Raises `ParameterInvalid`."""
+        return expand.check(given, of=of, in_list=True)
+
+    async def matching(
+        self, kind: Kind, caller: Caller, sql: str, parameters: Mapping[str, Parameter], *, limit: int
+    ) -> Listed:
+        """What a statement finds among the caller's own. Raises `Unavailable`."""
+        tenant = caller.identity.tenant
+        await self.landed.wait(tenant)
+        return await self.lists.matching(kind, tenant, sql, parameters, limit=limit)
+
+    async def data(self, kind: Kind, caller: Caller, found: Listed, paths: Paths) -> list[dict[str, Any]]:
+        """A page's objects, expanded. Raises `ApiError`."""
         data = [
             self._of_row(kind, caller, row, created_ms=place.at)
             for place, row in zip(found.places, found.rows, strict=True)
         ]
-        await self._with_transactions(kind, tenant, data)
+        await self._with_transactions(kind, caller.identity.tenant, data)
         await self._expand(data, paths, caller)
-        return render.listed(url, data, has_more=found.has_more)
+        return data
 
     async def balance(self, caller: Caller, tree: dict[str, Tree]) -> dict[str, Any]:
         """What the tenant earned. Raises `ApiError`."""
