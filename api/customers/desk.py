@@ -16,7 +16,6 @@ from api.http.service import Answer, Caller, Service, now_ms
 from schemas.catalogue import CUSTOMERS_INPUTS
 from schemas.ids import is_customer_id, is_method_id, is_setup_id
 from schemas.records import (
-    Attribution,
     CustomerCommand,
     CustomerObject,
     CustomerReply,
@@ -67,7 +66,7 @@ class Desk:
             fields,
             tenant=caller.identity.tenant,
             customer=customer,
-            attribution=_attribution(caller),
+            attribution=caller.attribution(),
             now_ms=now_ms(),
         )
 
@@ -77,7 +76,7 @@ class Desk:
 
         `caller` has a key (`Service.with_key`). Raises `ApiError`.
         """
-        command = replace(command, tenant=caller.identity.tenant, attribution=_attribution(caller))
+        command = replace(command, tenant=caller.identity.tenant, attribution=caller.attribution())
         reply = await self._commands.send(command, topic=CUSTOMERS_INPUTS.name, key=command.tenant)
         assert isinstance(reply, CustomerReply), "a command about customers is answered by their fold"
         self._landed.note(reply)
@@ -143,13 +142,3 @@ def changes(given: Mapping[str, Any]) -> dict[str, Any]:
         "metadata_removed": tuple(sorted(name for name, text in metadata.items() if text is None)),
         "metadata_cleared": not metadata,
     }
-
-
-def _attribution(caller: Caller) -> Attribution:
-    return Attribution(
-        actor_kind="api_key",
-        actor_id=caller.identity.key_id,
-        request_id=caller.request_id,
-        idempotency_key=caller.idempotency_key,
-        traceparent=caller.traceparent,
-    )

@@ -29,6 +29,11 @@ EXPAND: dict[str, Field] = {"expand": Texts()}
 """Taken by everything that answers with an object."""
 _METHOD_TYPES: dict[str, Field] = {"payment_method_types": Texts(), "allowed_payment_method_types": Texts()}
 
+_FOR_LATER: dict[str, Field] = {
+    "setup_future_usage": Text(choices=("off_session", "on_session")),
+    "off_session": Boolean(),
+}
+
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A POST under /v1: path, what it takes, what the key needs, and what it asks of the payment."""
@@ -70,7 +75,16 @@ def _create(tenant: str, _identity: str, key: str, given: dict[str, Any]) -> Pay
         customer=given.get("customer") or "",
         description=given.get("description") or "",
         metadata={name: text for name, text in given.get("metadata", {}).items() if text is not None},
+        **_for_later(given),
     )
+
+
+def _for_later(given: dict[str, Any]) -> dict[str, Any]:
+    """Whether the method is to be saved, and whether the customer is away."""
+    return {
+        "setup_future_usage": given.get("setup_future_usage") or "",
+        "off_session": bool(given.get("off_session")),
+    }
 
 
 def _update(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> PaymentCommand:
@@ -113,7 +127,13 @@ def known_currency(given: str) -> str:
 
 def _confirm(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> PaymentCommand:
     method = given.get("payment_method") or ""
-    return PaymentCommand(tenant=tenant, payment_id=_of_path(identity), kind="confirm", payment_method=method)
+    return PaymentCommand(
+        tenant=tenant,
+        payment_id=_of_path(identity),
+        kind="confirm",
+        payment_method=method,
+        **_for_later(given),
+    )
 
 
 def _capture(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> PaymentCommand:
@@ -174,6 +194,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 "customer": Text(),
                 "description": Text(chars_max=DESCRIPTION_CHARS_MAX),
                 "metadata": TextMap(),
+                **_FOR_LATER,
                 **_METHOD_TYPES,
                 **EXPAND,
             },
@@ -204,7 +225,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         object="payment_intent",
         scope=_WRITE,
         command=_confirm,
-        spec=Spec(fields={"payment_method": Text(), **EXPAND}, elsewhere=_NOT_YET),
+        spec=Spec(fields={"payment_method": Text(), **_FOR_LATER, **EXPAND}, elsewhere=_NOT_YET),
     ),
     Endpoint(
         path=_INTENTS + "/{id:str}/capture",

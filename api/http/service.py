@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -101,6 +101,7 @@ class Service:
         people: People | None = None,
         limits: Limits | None = None,
         uses: Uses | None = None,
+        resolve: Callable[[PaymentCommand], Awaitable[PaymentCommand]] | None = None,
     ) -> None:
         self._limits, self._uses = limits or Limits(), uses
         self._people = people
@@ -108,6 +109,8 @@ class Service:
         self._objects = objects
         self._replied = replied
         """Told every reply, so that a list can wait until it shows what its caller wrote."""
+        self._resolve = resolve
+        """Looks up the customer and the saved method that a payment names; raises `ApiError`."""
 
     def identify(self, headers: Mapping[str, str], request_id: str) -> Caller:
         """Who asks, from the headers. Raises `Unauthenticated`, `Forbidden`, `InvalidRequest`, `VersionUnknown`."""
@@ -156,6 +159,8 @@ class Service:
         paths = self.paths(given, of=endpoint.object)
         caller = self.with_key(caller)
         command = endpoint.command(caller.identity.tenant, identity, caller.idempotency_key, given)
+        if self._resolve is not None:
+            command = await self._resolve(command)
         asked = Asked(
             object=endpoint.object,
             parameters=(endpoint.path, identity, given),

@@ -44,6 +44,8 @@ def payment(row: Row) -> PaymentObject:
                 "action_url",
                 "due_ms",
                 "created_ms",
+                "saved_method",
+                "setup_future_usage",
             )
         },
     )

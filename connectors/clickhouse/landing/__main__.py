@@ -81,7 +81,7 @@ def _stop_on_signals(landing: Landing) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m connectors.clickhouse.landing",
-        description="Lands payments.events, settlement.events, payments.inputs, records.rejected and webhooks.attempts in ClickHouse, each record once. "
+        description="Lands payments.events, settlement.events, payments.inputs, customers.events, records.rejected and webhooks.attempts in ClickHouse, each record once. "
         "Told by CLEARLINE_KAFKA, CLEARLINE_KAFKA_CONFIG and CLEARLINE_CLICKHOUSE.",
     )
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import msgspec
 
 from connectors.clickhouse.landing._tables import (
     BALANCE_TRANSACTIONS,
+    CUSTOMER_EVENTS,
     ERRORS,
     LEDGER_ENTRIES,
     PAYMENT_EVENTS,
@@ -29,6 +31,7 @@ LANDED_TOPICS: tuple[catalogue.Topic, ...] = (
     catalogue.PAYMENTS_INPUTS,
     catalogue.RECORDS_REJECTED,
     catalogue.WEBHOOKS_ATTEMPTS,
+    catalogue.CUSTOMERS_EVENTS,
 )
 
 
@@ -123,6 +126,9 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
     elif isinstance(record, records.WebhookDelivery):
         legs = []
         tables.setdefault(WEBHOOK_ATTEMPTS.name, []).append(_webhook_attempt(record) + end)
+    elif isinstance(record, records.CustomerEvent):
+        legs = []
+        tables.setdefault(CUSTOMER_EVENTS.name, []).append(_customer_event(record) + end)
     elif isinstance(record, records.ClockTick):
         return False
     else:
@@ -286,6 +292,8 @@ def _payment_event(event: records.PaymentEvent) -> Row:
         charge.metadata,
         refund.metadata,
         dispute.metadata,
+        payment.saved_method,
+        payment.setup_future_usage,
     )
 
 
@@ -354,6 +362,55 @@ def _webhook_attempt(delivery: records.WebhookDelivery) -> Row:
         delivery.source_topic,
         delivery.source_partition,
         delivery.source_offset,
+    )
+
+
+_NO_CUSTOMER = records.CustomerObject()
+_NO_METHOD = records.MethodObject()
+_NO_SETUP = records.SetupObject()
+_OBJECTS = {"cus": "customer", "pm": "payment_method", "seti": "setup_intent"}
+
+
+def _customer_event(event: records.CustomerEvent) -> Row:
+    """Of personal data what the log has: each field sealed, behind the id of its key; of tokens nothing."""
+    customer = event.customer or _NO_CUSTOMER
+    method = event.method or _NO_METHOD
+    setup = event.setup or _NO_SETUP
+    card = method.card
+    about = event.customer or event.method or event.setup
+    return (
+        event.tenant,
+        event.object_id,
+        _OBJECTS.get(event.object_id.partition("_")[0], ""),
+        event.sequence,
+        event.event_id,
+        event.type,
+        event.previous_event_id,
+        event.occurred_ms,
+        0 if about is None else about.created_ms,
+        customer.id or method.customer or setup.customer,
+        customer.deleted,
+        {one.name: f"{one.key_id} {base64.b64encode(one.sealed).decode()}" for one in customer.personal},
+        {} if about is None else about.metadata,
+        customer.default_method or method.id or setup.method,
+        card.brand,
+        card.last4,
+        card.exp_month,
+        card.exp_year,
+        card.fingerprint,
+        card.funding,
+        card.country,
+        setup.status if event.setup else "",
+        setup.usage,
+        setup.cancellation_reason,
+        setup.error_code,
+        setup.error_decline_code,
+        setup.error_message,
+        *_attribution(event.attribution),
+        event.cause_topic,
+        event.cause_partition,
+        event.cause_offset,
+        event.ordinal,
     )
 
 

@@ -118,6 +118,7 @@ PAYMENT_EVENTS = Table(
         "transactions UInt32, fx_from_minor Int64, fx_from_currency String, fx_to_minor Int64, fx_to_currency String, fx_rate String, "
         "charge_has_texts Bool, charge_description String, charge_metadata Map(String, String), "
         "refund_metadata Map(String, String), dispute_metadata Map(String, String), "
+        "saved_method String, setup_future_usage String, "
         f"{_PLACE}"
     ),
 )
@@ -189,6 +190,17 @@ WEBHOOK_ATTEMPTS = Table(
         f"source_partition Int32, source_offset Int64, {_PLACE}"
     ),
 )
+CUSTOMER_EVENTS = Table(
+    name="customer_events",
+    structure=(
+        "tenant String, object_id String, object String, sequence Int64, event_id String, type String, "
+        "previous_event_id String, occurred_ms Int64, created_ms Int64, customer String, deleted Bool, "
+        "personal Map(String, String), metadata Map(String, String), payment_method String, card_brand String, "
+        "card_last4 String, card_exp_month Int32, card_exp_year Int32, card_fingerprint String, card_funding String, "
+        "card_country String, status String, usage String, cancellation_reason String, error_code String, "
+        f"error_decline_code String, error_message String, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
+    ),
+)
 
 BOOKS: tuple[Table, ...] = (
     PAYMENT_EVENTS,
@@ -199,6 +211,7 @@ BOOKS: tuple[Table, ...] = (
     PAYMENT_INPUTS,
     REJECTIONS,
     WEBHOOK_ATTEMPTS,
+    CUSTOMER_EVENTS,
     ERRORS,
 )
 """In the order in which a batch is appended to them."""
