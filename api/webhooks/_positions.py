@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -11,18 +11,21 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from api.webhooks._transactions import Produce
 from api.webhooks.errors import WebhooksStopped
-from schemas.catalogue import WEBHOOKS_PENDING
+from schemas.catalogue import PAYMENTS_EVENTS, WEBHOOKS_PENDING
 from schemas.clients import consumer_config
 
-QUEUED = b"\xffqueued"
-"""Key of the position in `payments.events`. No delivery's id begins like this."""
 TAKEN = b"\xfftaken"
-"""Key of the position in `webhooks.deliveries`."""
+"""Key of the position in `webhooks.deliveries`. No delivery's id begins like this."""
 
 _NO_DELIVERY = b"\xff"
 READ_DEADLINE_S = 120.0
 ENDS_DEADLINE_S = 30.0
 _BATCH = 1_000
+
+
+def queued(topic: str) -> bytes:
+    """Key of the position in a topic of events."""
+    return b"\xffqueued" if topic == PAYMENTS_EVENTS.name else b"\xffqueued/" + topic.encode()
 
 
 def said(what: bytes, partition: int, position: int) -> Produce:
@@ -32,18 +35,18 @@ def said(what: bytes, partition: int, position: int) -> Produce:
 
 def read(
     kafka: dict[str, Any],
-    what: bytes,
-    partitions: list[int],
+    whats: Collection[bytes],
+    partitions: Collection[int],
     *,
     waiting: Callable[[int, bytes, bytes | None], None] = lambda _partition, _key, _value: None,
-) -> dict[int, int]:
+) -> dict[tuple[bytes, int], int]:
     """
-    The position of each partition that has one; `waiting` is told each delivery's record as it comes, the newest of a key last.
+    The positions of these keys, of each partition that has one; `waiting` is told each delivery's record as it comes, the newest of a key last.
 
     Raises `WebhooksStopped` when they can't be read.
     """
     left = {partition: end for partition, end in _ends(kafka, partitions).items() if end > 0} if partitions else {}
-    found: dict[int, int] = {}
+    found: dict[tuple[bytes, int], int] = {}
     settings = {**kafka, "enable.partition.eof": True}
     reader = Consumer(consumer_config(kafka["bootstrap.servers"], "webhooks.restore", settings))
     try:
@@ -63,8 +66,8 @@ def read(
                 key = message.key() or b""
                 if ended:
                     pass
-                elif key == what:
-                    found[partition] = int(message.value() or b"")
+                elif key in whats:
+                    found[key, partition] = int(message.value() or b"")
                 elif not key.startswith(_NO_DELIVERY):
                     waiting(partition, key, message.value())
                 if partition in left and offset >= left[partition] - (not ended):
@@ -74,7 +77,7 @@ def read(
     return found
 
 
-def _ends(kafka: dict[str, Any], partitions: list[int]) -> dict[int, int]:
+def _ends(kafka: dict[str, Any], partitions: Collection[int]) -> dict[int, int]:
     """The partitions' ends, open transactions included: a read-committed end could stop before one that is still committed (KAFKA-10167)."""
     latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(WEBHOOKS_PENDING.name, partition): latest for partition in partitions}

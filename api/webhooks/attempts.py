@@ -17,7 +17,7 @@ from api.webhooks.parked import Taken
 from api.webhooks.schedule import Schedule
 from schemas import codec
 from schemas.errors import DecodingError, SealingError
-from schemas.records import PaymentEvent, WebhookDelivery, WebhookEndpoint
+from schemas.records import WebhookDelivery, WebhookEndpoint
 from schemas.sealing import MasterKeys
 
 SECRETS_OPENED_MAX = 10_000
@@ -84,10 +84,10 @@ class Attempts:
         return await self._caller.post(endpoint.url, body, secrets=signing)
 
     def _body(self, endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> bytes:
-        event = codec.decode(delivery.event, expected=(PaymentEvent, WebhookEndpoint))
+        event = codec.decode(delivery.event, expected=(*types.TOLD, WebhookEndpoint))
         if isinstance(event, WebhookEndpoint):
             return notices.body(event, delivery, livemode=endpoint.livemode)
-        assert isinstance(event, PaymentEvent)
+        assert isinstance(event, types.TOLD)
         return types.body(
             event, event_type=delivery.event_type, api_version=delivery.api_version, livemode=endpoint.livemode
         )

@@ -23,8 +23,8 @@ from api.webhooks import render, replays
 from api.webhooks._requests import Asked, asked, made_id
 from api.webhooks.book import Book, Change
 from api.webhooks.errors import WebhooksStopped
+from api.webhooks.queue import SOURCES
 from api.webhooks.resource import PATH, changed, changing, living
-from schemas.catalogue import PAYMENTS_EVENTS
 from schemas.records import EndpointRequest, WebhookEndpoint
 
 REPLAYS_AT_ONCE_MAX = 2
@@ -72,13 +72,13 @@ SELECT delivery_id, endpoint_id, event_id, event_type, payment_id, replay, state
 FROM webhook_deliveries
 WHERE tenant = {tenant:String} AND endpoint_id = {endpoint:String}"""
 _EVENTS = """
-SELECT event_id, _partition AS partition, toInt64(_offset) AS offset, toInt64(occurred_ms) AS at
+SELECT event_id, _topic AS topic, _partition AS partition, toInt64(_offset) AS offset, toInt64(occurred_ms) AS at
 FROM payment_events
 WHERE tenant = {tenant:String}"""
 _TOLD = """
-SELECT event_id, source_partition AS partition, toInt64(source_offset) AS offset, toInt64(queued_ms) AS at
+SELECT event_id, source_topic AS topic, source_partition AS partition, toInt64(source_offset) AS offset, toInt64(queued_ms) AS at
 FROM webhook_attempts
-WHERE tenant = {tenant:String} AND event_id = {event:String} AND source_topic = {topic:String}
+WHERE tenant = {tenant:String} AND event_id = {event:String} AND source_topic IN {topics:Array(String)}
 LIMIT 1"""
 
 
@@ -183,11 +183,11 @@ class Deliveries:
         return await changing(self._book, tenant, decide)
 
     async def _one(self, tenant: str, event_id: str) -> list[replays.Place]:
-        """An event by its id; what is told beside a payment's event is found by what was told before."""
+        """An event by its id: a payment's, or whatever was told before."""
         parameters: dict[str, Parameter] = {"tenant": tenant, "event": event_id}
         rows = await self._reads.warehouse.rows(_EVENTS + " AND event_id = {event:String} LIMIT 1", parameters)
         if not rows:
-            rows = await self._reads.warehouse.rows(_TOLD, parameters | {"topic": PAYMENTS_EVENTS.name})
+            rows = await self._reads.warehouse.rows(_TOLD, parameters | {"topics": [topic.name for topic in SOURCES]})
         if not rows:
             raise NotFound("event", param="event")
         return [replays.place_of(row) for row in rows]

@@ -230,14 +230,14 @@ class Pump:
         """Take over: committed offsets first (after which no predecessor can commit any more), then what is parked, and the position there."""
         committed = consumer.committed(partitions, timeout=COMMITTED_DEADLINE_S)
         recorded = _positions.read(
-            self._kafka, _positions.TAKEN, [where.partition for where in committed], waiting=self._restore
+            self._kafka, {_positions.TAKEN}, {where.partition for where in committed}, waiting=self._restore
         )
         starts: list[TopicPartition] = []
         lanes: set[str] = set()
         for where in committed:
             if where.error is not None:
                 raise KafkaException(where.error)
-            offset = max(where.offset, recorded.get(where.partition, -1))
+            offset = max(where.offset, recorded.get((_positions.TAKEN, where.partition), -1))
             if offset < 0:
                 offset = consumer.get_watermark_offsets(where, timeout=COMMITTED_DEADLINE_S)[0]
             self._next[where.partition] = offset

@@ -1,4 +1,4 @@
-"""Payments' events into the queue of deliveries, each exactly once: what is read and what is queued become true in one transaction.
+"""Events into the queue of deliveries, each exactly once: what is read and what is queued become true in one transaction.
 
 How far each partition has been queued is said in `webhooks.pending` too (see `_positions`), in the same transaction: a group's coordinator may
 know no offset or an old one for some seconds after a broker was killed (docs/decisions/0003), and is not believed then.
@@ -19,15 +19,21 @@ from api.webhooks._endpoints import Endpoints
 from api.webhooks._transactions import CLIENT_LOG_LEVEL, Produce, Transactions
 from api.webhooks.errors import Fenced, WebhooksStopped
 from schemas import codec
-from schemas.catalogue import PAYMENTS_EVENTS, WEBHOOKS_DELIVERIES
+from schemas.catalogue import CUSTOMERS_EVENTS, PAYMENTS_EVENTS, SETTLEMENT_EVENTS, WEBHOOKS_DELIVERIES
 from schemas.clients import consumer_config
 from schemas.errors import DecodingError
-from schemas.records import PaymentEvent, WebhookDelivery
+from schemas.records import WebhookDelivery
 
 GROUP = "webhooks"
 BATCH_MAX = 500
 COMMITTED_DEADLINE_S = 60.0
 POLL_S = 0.1
+
+SOURCES = (PAYMENTS_EVENTS, SETTLEMENT_EVENTS, CUSTOMERS_EVENTS)
+_CARRIED = tuple(record for topic in SOURCES for record in topic.records)
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 log = logging.getLogger("clearline.webhooks")
 
@@ -39,7 +45,7 @@ class Queue:
         self, kafka: dict[str, Any], *, worker: str, session_timeout_s: int = 15, ready: Callable[[], None]
     ) -> None:
         self._kafka, self._worker, self._session_timeout_s, self._ready = kafka, worker, session_timeout_s, ready
-        self._next: dict[int, int] = {}
+        self._next: dict[Place, int] = {}
         self._transactions: Transactions | None = None
         self._stop = threading.Event()
 
@@ -67,7 +73,7 @@ class Queue:
         self._consumer = Consumer(consumer_config(self._kafka["bootstrap.servers"], GROUP, settings))
         try:
             self._consumer.subscribe(
-                [PAYMENTS_EVENTS.name], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
+                [topic.name for topic in SOURCES], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
             )
             while not self._stop.is_set():
                 self._batch(self._consumer.consume(BATCH_MAX, POLL_S))
@@ -89,44 +95,45 @@ class Queue:
             if error is not None:
                 check_error(error)
                 continue
-            partition, offset = number(message.partition()), number(message.offset())
-            if partition in reached and offset >= reached[partition]:
-                reached[partition] = offset + 1
+            place, offset = (str(message.topic()), number(message.partition())), number(message.offset())
+            if place in reached and offset >= reached[place]:
+                reached[place] = offset + 1
                 taken.append(message)
         if not taken:
             return
         self._endpoints.catch_up()
         queued = [(message, self._deliveries(message)) for message in taken]
-        moved = {partition: offset for partition, offset in reached.items() if offset != self._next[partition]}
+        moved = {place: offset for place, offset in reached.items() if offset != self._next[place]}
         if self._commit([(number(at.partition()), at.key(), one) for at, some in queued for one in some], moved):
             self._next = reached
         else:
-            for partition in moved:
-                self._consumer.seek(TopicPartition(PAYMENTS_EVENTS.name, partition, self._next[partition]))
+            for place in moved:
+                self._consumer.seek(TopicPartition(*place, self._next[place]))
 
     def _deliveries(self, message: Message) -> list[WebhookDelivery]:
-        topic, partition, offset = PAYMENTS_EVENTS.name, number(message.partition()), number(message.offset())
+        topic, partition, offset = str(message.topic()), number(message.partition()), number(message.offset())
         raw = message.value() or b""
         try:
-            event = codec.decode(raw)
+            event = codec.decode(raw, expected=_CARRIED)
         except DecodingError as refusal:
             log.warning("%s[%d]@%d is not told to anybody: %s", topic, partition, offset, refusal)
             return []
-        if not isinstance(event, PaymentEvent):
-            log.warning("%s[%d]@%d is not told to anybody: it is no event", topic, partition, offset)
-            return []
+        if not isinstance(event, types.TOLD):
+            return []  # such as what happens to settlement windows
         now_ms = time.time_ns() // 1_000_000
         endpoints = self._endpoints.of(event.tenant)
         return types.deliveries(event, raw, place=(topic, partition, offset), endpoints=endpoints, queued_ms=now_ms)
 
-    def _commit(self, deliveries: list[tuple[int, bytes | None, WebhookDelivery]], moved: dict[int, int]) -> bool:
+    def _commit(self, deliveries: list[tuple[int, bytes | None, WebhookDelivery]], moved: dict[Place, int]) -> bool:
         """Deliveries, positions and offsets, all or nothing. False: aborted, read again from where it was."""
         records = [
             Produce(WEBHOOKS_DELIVERIES.name, key, codec.encode(delivery), partition)
             for partition, key, delivery in deliveries
         ]
-        records += [_positions.said(_positions.QUEUED, partition, offset) for partition, offset in moved.items()]
-        offsets = [TopicPartition(PAYMENTS_EVENTS.name, partition, offset) for partition, offset in moved.items()]
+        records += [
+            _positions.said(_positions.queued(topic), partition, offset) for (topic, partition), offset in moved.items()
+        ]
+        offsets = [TopicPartition(*place, offset) for place, offset in moved.items()]
         assert self._transactions is not None
         return self._transactions.commit(records, offsets=offsets, group=self._consumer.consumer_group_metadata())
 
@@ -135,24 +142,25 @@ class Queue:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over: committed offsets first (after which no predecessor can commit any more), then positions; the later of the two counts."""
         committed = consumer.committed(partitions, timeout=COMMITTED_DEADLINE_S)
-        recorded = _positions.read(self._kafka, _positions.QUEUED, [where.partition for where in committed])
+        keys = {_positions.queued(where.topic) for where in committed}
+        recorded = _positions.read(self._kafka, keys, {where.partition for where in committed})
         starts: list[TopicPartition] = []
         for where in committed:
             if where.error is not None:
                 raise KafkaException(where.error)
-            offset = max(where.offset, recorded.get(where.partition, -1))
+            offset = max(where.offset, recorded.get((_positions.queued(where.topic), where.partition), -1))
             if offset < 0:
                 offset = consumer.get_watermark_offsets(where, timeout=COMMITTED_DEADLINE_S)[0]
-            self._next[where.partition] = offset
+            self._next[where.topic, where.partition] = offset
             starts.append(TopicPartition(where.topic, where.partition, offset))
         consumer.assign(starts)
-        log.info("assigned %d partitions of %s", len(starts), PAYMENTS_EVENTS.name)
+        log.info("assigned %d partitions of events", len(starts))
         self._ready()
 
     def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Partitions are given up or lost. Between two batches nothing of them is open."""
         for where in partitions:
-            self._next.pop(where.partition, None)
+            self._next.pop((where.topic, where.partition), None)
         consumer.unassign()
 
 

@@ -54,7 +54,7 @@ def delivery(row: Mapping[str, Any], *, livemode: bool) -> dict[str, Any]:
         "last_attempt": row["attempted_ms"] // 1000 or None,
         "livemode": livemode,
         "next_attempt": row["next_attempt_ms"] // 1000 or None,
-        "payment": row["payment_id"] or None,
+        "payment": row["payment_id"] if row["payment_id"].startswith("pi_") else None,
         "replay": row["replay"] or None,
         "response_status": row["status_code"] or None,
         "status": row["state"],

@@ -14,9 +14,8 @@ from api.http import versions
 from api.webhooks import types
 from api.webhooks.errors import WebhooksStopped
 from schemas import codec
-from schemas.catalogue import PAYMENTS_EVENTS
 from schemas.clients import consumer_config
-from schemas.records import PaymentEvent, WebhookDelivery, WebhookEndpoint
+from schemas.records import WebhookDelivery, WebhookEndpoint
 
 EVENTS_MAX = 1_000
 BYTES_MAX = 32 * 1024 * 1024
@@ -31,6 +30,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where an event is."""
 
     event_id: str
+    topic: str
     partition: int
     offset: int
     at_ms: int
@@ -40,7 +40,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """An event as it stands on its topic."""
 
     place: Place
-    event: PaymentEvent
+    event: types.Event
     raw: bytes
 
 
@@ -51,41 +51,43 @@ def read(kafka: dict[str, Any], tenant: str, places: Iterable[Place]) -> list[Fo
     Raises `WebhooksStopped` when they don't come, or are not the tenant's.
     """
     wanted = list(places)
-    by_partition: dict[int, set[int]] = defaultdict(set)
+    offsets: dict[tuple[str, int], set[int]] = defaultdict(set)
     for place in wanted:
-        by_partition[place.partition].add(place.offset)
+        offsets[place.topic, place.partition].add(place.offset)
     consumer = Consumer(consumer_config(kafka["bootstrap.servers"], "webhooks.replay", kafka))
-    raws: dict[tuple[int, int], bytes] = {}
+    raws: dict[tuple[str, int, int], bytes] = {}
     deadline = time.monotonic() + READ_DEADLINE_S
     try:
-        for partition, offsets in by_partition.items():
-            _read_partition(consumer, partition, sorted(offsets), raws, deadline)
+        for where, some in offsets.items():
+            _read_partition(consumer, where, sorted(some), raws, deadline)
     finally:
         consumer.close()
     found: list[Found] = []
     size = 0
     for place in wanted:
-        raw = raws.get((place.partition, place.offset), b"")
+        raw = raws.get((place.topic, place.partition, place.offset), b"")
         size += len(raw)
         if found and size > BYTES_MAX:
             break
-        event = codec.decode(raw, expected=(PaymentEvent,))
-        if not isinstance(event, PaymentEvent) or event.tenant != tenant:
-            raise WebhooksStopped(
-                f"{PAYMENTS_EVENTS.name}[{place.partition}]@{place.offset} is not what the warehouse says"
-            )
+        event = codec.decode(raw, expected=types.TOLD)
+        if not isinstance(event, types.TOLD) or event.tenant != tenant:
+            raise WebhooksStopped(f"{place.topic}[{place.partition}]@{place.offset} is not what the warehouse says")
         found.append(Found(place=place, event=event, raw=raw))
     return found
 
 
 def _read_partition(
-    consumer: Consumer, partition: int, offsets: list[int], raws: dict[tuple[int, int], bytes], deadline: float
+    consumer: Consumer,
+    where: tuple[str, int],
+    offsets: list[int],
+    raws: dict[tuple[str, int, int], bytes],
+    deadline: float,
 ) -> None:
     left = deque(offsets)
-    consumer.assign([TopicPartition(PAYMENTS_EVENTS.name, partition, left[0])])
+    consumer.assign([TopicPartition(*where, left[0])])
     while left:
         if time.monotonic() > deadline:
-            raise WebhooksStopped(f"{PAYMENTS_EVENTS.name}[{partition}] was not read to {left[0]} in time")
+            raise WebhooksStopped(f"{where[0]}[{where[1]}] was not read to {left[0]} in time")
         first = consumer.poll(1.0)
         if first is None:
             continue
@@ -99,9 +101,9 @@ def _read_partition(
             assert offset is not None
             reached = offset
             if left and offset == left[0]:
-                raws[partition, left.popleft()] = message.value() or b""
+                raws[(*where, left.popleft())] = message.value() or b""
         if left and left[0] > reached + GAP_MAX:
-            consumer.seek(TopicPartition(PAYMENTS_EVENTS.name, partition, left[0]))
+            consumer.seek(TopicPartition(*where, left[0]))
 
 
 def deliveries(
@@ -117,10 +119,10 @@ def deliveries(
                 endpoint_id=endpoint.endpoint_id,
                 event_id=told.id,
                 event_type=told.type,
-                payment_id=one.event.payment_id,
+                payment_id=types.about(one.event),
                 sequence=one.event.sequence,
                 api_version=endpoint.api_version or versions.NEWEST,
-                source_topic=PAYMENTS_EVENTS.name,
+                source_topic=one.place.topic,
                 source_partition=one.place.partition,
                 source_offset=one.place.offset,
                 event=one.raw,
@@ -137,4 +139,6 @@ def deliveries(
 
 def place_of(row: Mapping[str, Any]) -> Place:
     """A place as the warehouse tells it."""
-    return Place(event_id=row["event_id"], partition=row["partition"], offset=row["offset"], at_ms=row["at"])
+    return Place(
+        event_id=row["event_id"], topic=row["topic"], partition=row["partition"], offset=row["offset"], at_ms=row["at"]
+    )

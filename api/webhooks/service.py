@@ -25,9 +25,8 @@ from api.webhooks.health import Health
 from api.webhooks.lanes import Lanes
 from api.webhooks.parked import Parked
 from api.webhooks.pump import Pump
-from api.webhooks.queue import Queue
+from api.webhooks.queue import SOURCES, Queue
 from schemas.catalogue import (
-    PAYMENTS_EVENTS,
     WEBHOOKS_ATTEMPTS,
     WEBHOOKS_DELIVERIES,
     WEBHOOKS_ENDPOINTS,
@@ -43,7 +42,7 @@ WATCH_EVERY_S = 1.0
 METADATA_DEADLINE_S = 30.0
 
 _NEEDED = (WEBHOOKS_ENDPOINTS, WEBHOOKS_ATTEMPTS, WEBHOOKS_HEALTH)
-_ALIKE = (PAYMENTS_EVENTS, WEBHOOKS_DELIVERIES, WEBHOOKS_PENDING)
+_ALIKE = (*SOURCES, WEBHOOKS_DELIVERIES, WEBHOOKS_PENDING)
 
 log = logging.getLogger("clearline.webhooks")
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
+from api.customers import render as customers
 from api.http import render, versions
-from schemas.records import PaymentEvent, WebhookDelivery, WebhookEndpoint
+from schemas.records import CustomerEvent, PaymentEvent, WebhookDelivery, WebhookEndpoint
 
 ALL = "*"
 ENABLED_EVENTS_MAX = 200
@@ -24,18 +25,25 @@ TYPE_CHARS_MAX = 100
 _ID_DIGITS = 24
 
 
+TOLD = (PaymentEvent, CustomerEvent)
+Event: TypeAlias = PaymentEvent | CustomerEvent
+"""What endpoints hear of."""
+
+
 class Told(msgspec.Struct, frozen=True):
     """One event as an endpoint hears of it."""
 
     id: str
     type: str
     previous: str
-    """evt_... before it: of a primary the payment's event before, of a companion its primary; empty for the first."""
+    """evt_... before it: of a primary the object's event before, of a companion its primary; empty for the first."""
 
 
-def told(event: PaymentEvent) -> tuple[Told, ...]:
+def told(event: Event) -> tuple[Told, ...]:
     """What an event is to endpoints, primary first. The ids depend on the event only: again told is the same told."""
     primary = Told(event.event_id, event.type, event.previous_event_id)
+    if not isinstance(event, PaymentEvent):
+        return (primary,)
     return (
         primary,
         *(Told(companion_id(event.event_id, kind), kind, event.event_id) for kind in _companions(event)),
@@ -67,7 +75,7 @@ def wants(endpoint: WebhookEndpoint, kind: str) -> bool:
 
 
 def deliveries(
-    event: PaymentEvent,
+    event: Event,
     raw: bytes,
     *,
     place: tuple[str, int, int],
@@ -93,7 +101,7 @@ def deliveries(
             endpoint_id=endpoint.endpoint_id,
             event_id=one.id,
             event_type=one.type,
-            payment_id=event.payment_id,
+            payment_id=about(event),
             sequence=event.sequence,
             api_version=endpoint.api_version or versions.NEWEST,
             source_topic=topic,
@@ -114,7 +122,16 @@ def delivery_id(event_id: str, endpoint_id: str, *, replay: str = "") -> str:
     return "wd_" + sha256(f"{event_id}/{endpoint_id}/{replay}".encode()).hexdigest()[:_ID_DIGITS]
 
 
-def body(event: PaymentEvent, *, event_type: str, api_version: str, livemode: bool) -> bytes:
+def about(event: Event) -> str:
+    """The object whose history it belongs to: pi_..., po_..., cus_..., pm_... or seti_..."""
+    match event:
+        case PaymentEvent():
+            return event.payment_id
+        case CustomerEvent():
+            return event.object_id
+
+
+def body(event: Event, *, event_type: str, api_version: str, livemode: bool) -> bytes:
     """
     The bytes that are signed and sent: Stripe's event, and under `clearline` where it stands in its payment's history.
 
@@ -125,7 +142,11 @@ def body(event: PaymentEvent, *, event_type: str, api_version: str, livemode: bo
         message = f"{event.event_id} is not told as {event_type}"
         raise ValueError(message)
     data: dict[str, Any] = {"object": _object(event, event_type, livemode=livemode)}
-    if event_type.startswith("payment_intent.") and event.from_status not in (event.to_status, "unrecognized"):
+    if (
+        isinstance(event, PaymentEvent)
+        and event_type.startswith("payment_intent.")
+        and event.from_status not in (event.to_status, "unrecognized")
+    ):
         data["previous_attributes"] = {"status": event.from_status}
     said = {
         "id": one.id,
@@ -141,7 +162,7 @@ def body(event: PaymentEvent, *, event_type: str, api_version: str, livemode: bo
         },
         "type": event_type,
         "clearline": {
-            "payment": event.payment_id,
+            "payment": event.payment_id if isinstance(event, PaymentEvent) else None,
             "sequence": event.sequence,
             "previous_event": one.previous or None,
         },
@@ -149,8 +170,26 @@ def body(event: PaymentEvent, *, event_type: str, api_version: str, livemode: bo
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _object(event: PaymentEvent, event_type: str, *, livemode: bool) -> dict[str, Any]:
-    """The object that a type is about; what has none of its own is about the payment."""
+def _object(event: Event, event_type: str, *, livemode: bool) -> dict[str, Any]:
+    """The object that a type is about; of a payment's events, what has none of its own is about the payment."""
+    match event:
+        case PaymentEvent():
+            return _of_payment(event, event_type, livemode=livemode)
+        case CustomerEvent():
+            return _of_customer(event, livemode=livemode)
+
+
+def _of_customer(event: CustomerEvent, *, livemode: bool) -> dict[str, Any]:
+    """What personal data a customer has is not told: it is sealed, and could not be taken back once the customer is erased."""
+    if event.customer is not None:
+        return customers.customer(event.customer, {}, livemode=livemode)
+    if event.method is not None:
+        return customers.payment_method(event.method, livemode=livemode)
+    assert event.setup is not None
+    return customers.setup_intent(event.setup, livemode=livemode)
+
+
+def _of_payment(event: PaymentEvent, event_type: str, *, livemode: bool) -> dict[str, Any]:
     if event_type.startswith("charge.dispute.") and event.dispute is not None:
         return render.dispute(event.dispute, payment_id=event.payment_id, livemode=livemode)
     if event_type.startswith("refund.") and event.refund is not None:

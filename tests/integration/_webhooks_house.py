@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from api.webhooks import secrets
 from api.webhooks.book import Book, Change
+from api.webhooks.queue import SOURCES
 from infra.kafka import Broker
 from schemas import codec
 from schemas.catalogue import (
@@ -55,7 +56,7 @@ class Ground:
         self.bootstrap = self.broker.bootstrap
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         topics = (
-            PAYMENTS_EVENTS,
+            *SOURCES,
             WEBHOOKS_DELIVERIES,
             WEBHOOKS_ENDPOINTS,
             WEBHOOKS_PENDING,

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from api.webhooks import types
-from api.webhooks.queue import GROUP, Queue
+from api.webhooks.queue import GROUP, SOURCES, Queue
 from infra.kafka import Broker
 from schemas import codec
 from schemas.catalogue import PAYMENTS_EVENTS, WEBHOOKS_DELIVERIES, WEBHOOKS_ENDPOINTS, WEBHOOKS_PENDING
@@ -39,7 +39,7 @@ def bootstrap(tmp_path_factory):
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         new = [
             NewTopic(topic.name, topic.partitions or PARTITIONS, 1, config=topic.config())
-            for topic in (PAYMENTS_EVENTS, WEBHOOKS_DELIVERIES, WEBHOOKS_ENDPOINTS, WEBHOOKS_PENDING)
+            for topic in (*SOURCES, WEBHOOKS_DELIVERIES, WEBHOOKS_ENDPOINTS, WEBHOOKS_PENDING)
         ]
         for future in admin.create_topics(new).values():
             future.result(DEADLINE_S)

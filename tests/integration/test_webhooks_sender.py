@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import stripe
 from msgspec.structs import replace
 
 from api.webhooks import secrets
+from api.webhooks.book import Book, Change
+from schemas.clients import client_config
 from tests.integration._house import wait_until
 from tests.integration._webhooks_house import DEADLINE_S, Ground, Receiver, Tenant
 
@@ -235,6 +238,31 @@ def test_addresses_of_this_machine_are_not_called_without_the_setting(ground, te
             assert "https://" in one.failure or "not an address of the public internet" in one.failure
         for name in ("we_plain", "we_tls", "we_meta"):
             tenant.write(replace(tenant.read(name), status="deleted", version=2))
+
+
+def test_two_processes_change_one_endpoint(ground, tenant):
+    """Changes through two readers and writers at once are all made, each on what the one before left."""
+    tenant.endpoint("we_1", "https://example.com/")
+    books = [Book(client_config(ground.bootstrap)) for _ in range(2)]
+    for book in books:
+        book.start()
+
+    def change(number: int) -> None:
+        def decide(endpoints) -> Change[None]:
+            one = endpoints["we_1"]
+            made = replace(one, version=one.version + 1, metadata={**one.metadata, f"k{number}": "v"})
+            return Change(result=None, endpoints=(made,))
+
+        books[number % 2].change_now(tenant.name, decide)
+
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(change, range(6)))
+    finally:
+        for book in books:
+            book.close()
+    found = tenant.read("we_1")
+    assert (found.version, set(found.metadata)) == (7, {f"k{number}" for number in range(6)})
 
 
 def test_two_side_by_side_and_sigterm(ground, tenant):

@@ -13,10 +13,15 @@ from api.webhooks import types
 from schemas.records import (
     Attribution,
     ChargeObject,
+    CustomerEvent,
+    CustomerObject,
     DisputeObject,
+    MethodObject,
     PaymentEvent,
     PaymentObject,
     RefundObject,
+    SealedField,
+    SetupObject,
     WebhookEndpoint,
 )
 
@@ -162,3 +167,31 @@ def test_only_what_is_told():
     """A type that the event isn't told under is refused."""
     with pytest.raises(ValueError, match=r"evt_b is not told as charge\.failed"):
         types.body(EVENT, event_type="charge.failed", api_version=versions.NEWEST, livemode=False)
+
+
+def test_customers_events_are_told_without_personal_data():
+    """Of a customer, a saved method or a setup intent the object is told as it was after the event, and never what is sealed."""
+    shared = {"event_id": "evt_c", "tenant": "acme", "sequence": 2, "previous_event_id": "evt_b", "occurred_ms": 5_000}
+    sealed = (SealedField(name="email", sealed=b"sealed-email", key_id="ck_1"),)
+    events = {
+        "customer": CustomerEvent(
+            type="customer.updated", object_id="cus_1", customer=CustomerObject(id="cus_1", personal=sealed), **shared
+        ),
+        "payment_method": CustomerEvent(
+            type="payment_method.attached", object_id="pm_1", method=MethodObject(id="pm_1", customer="cus_1"), **shared
+        ),
+        "setup_intent": CustomerEvent(
+            type="setup_intent.succeeded",
+            object_id="seti_1",
+            setup=SetupObject(id="seti_1", status="succeeded"),
+            **shared,
+        ),
+    }
+    for name, event in events.items():
+        [delivery] = types.deliveries(event, b"raw", place=PLACE, endpoints=[endpoint()], queued_ms=5)
+        assert (delivery.payment_id, delivery.event_id) == (event.object_id, "evt_c")
+        raw = types.body(event, event_type=event.type, api_version=versions.NEWEST, livemode=False)
+        body = json.loads(raw)
+        assert (body["type"], body["data"]["object"]["object"]) == (event.type, name)
+        assert body["clearline"] == {"payment": None, "sequence": 2, "previous_event": "evt_b"}
+        assert b"sealed" not in raw
