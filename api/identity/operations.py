@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from api.http import render as payments
 from api.http.errors import NotFound
 from api.http.operations import Operation, Route
 from api.http.parameters import Integer, Spec, Text
@@ -124,6 +125,22 @@ def render(payment: dict[str, Any], *, name: str, request: str, proposal: str, l
     }
 
 
+def _examples() -> Mapping[str, dict[str, Any]]:
+    payment = PaymentObject(
+        id="pi_3f0c9b2a7d51e84660a1c2d3",
+        status="processing",
+        amount_minor=1_999,
+        currency="EUR",
+        capture_method="automatic",
+        outcome_unknown=True,
+        provider="alpha",
+        created_ms=1_790_000_000_000,
+    )
+    shown = payments.payment_intent(payment, livemode=False)
+    proposal = "prop_0b1c2d3e4f5a6b7c8d9e0f1a"
+    return {"proposed": render(shown, name="propose", request="req_1", proposal=proposal, livemode=False)}
+
+
 OBJECTS: tuple[Described, ...] = (
     Described(
         name="operation",
@@ -137,6 +154,6 @@ OBJECTS: tuple[Described, ...] = (
                 "proposal": nullable(TEXT),
             },
         ),
-        examples=dict,
+        examples=_examples,
     ),
 )
