@@ -16,7 +16,7 @@ from api.identity.people import REASON_CHARS_MAX
 from api.openapi.schema import BOOLEAN, TEXT, Described, nullable, of_object, one_of, ref
 from schemas.currencies import AMOUNT_MINOR_MAX
 from schemas.ids import is_payment_id, proposal_id
-from schemas.records import CommandKind, PaymentCommand
+from schemas.records import CommandKind, PaymentCommand, PaymentObject
 
 ADJUSTMENTS = ("credit", "debit")
 RESOLUTIONS = ("authorized", "captured", "declined", "voided", "refunded", "refund_failed")
