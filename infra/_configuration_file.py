@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from infra.errors import FileFault
-from schemas.records import Attribution, CaptureRule, FeeRule, RoutingPolicy, Tenant, TenantStatus
+from schemas.records import Attribution, CaptureRule, FeeRule, PayoutSchedule, RoutingPolicy, Tenant, TenantStatus
 from streams.core import Refused
 from streams.core.checks import check_tenant
 
@@ -70,6 +70,8 @@ class _TenantEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reserve_basis_points: int = 0
     reserve_days: int = 0
     settlement_currency: str = ""
+    payout_schedule: PayoutSchedule = "manual"
+    payout_delay_ms: int = 0
 
 
 class _PolicyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

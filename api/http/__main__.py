@@ -29,6 +29,7 @@ from api.identity import oidc, sign_in
 from api.identity import routes as identity
 from api.identity.log import ConfigurationLog
 from api.identity.people import People
+from api.payouts import routes as payouts
 from api.reads import search
 from api.reads.routes import handlers
 from api.reads.service import Reads
@@ -137,6 +138,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                     *belongings.routes(service, reads),
                     *search.routes(reads),
                     *customers.routes(commands, reads, keyring),
+                    *payouts.routes(commands, reads),
                     *identity.routes(service, tables, configuration, reads, os.environ),
                     *endpoints.routes(book, master=master, allow_loopback=loopback),
                     *deliveries.routes(book, reads, client_config(settings.kafka, extra)),

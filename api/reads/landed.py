@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from api.reads.errors import Unavailable
 from api.reads.warehouse import Warehouse
-from schemas.catalogue import PAYMENTS_INPUTS
-from schemas.records import Reply
+from schemas.catalogue import PAYMENTS_INPUTS, SETTLEMENT_INPUTS
+from schemas.records import PayoutReply, Reply
 
 DEADLINE_S = 5.0
 """Landing takes about a second; what takes longer is told to the caller as 503."""
@@ -36,6 +36,15 @@ WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)} AND _o
 GROUP BY payment_id"""
 
 
+_PAYOUTS_LANDED = """
+SELECT payout_id AS payment_id, toInt64(max(cause_offset)) AS offset
+FROM payout_events
+INNER JOIN landed_positions USING (_topic, _partition)
+WHERE tenant = {tenant:String} AND payout_id IN {payments:Array(String)} AND cause_topic = {topic:String}
+    AND _offset < next_offset
+GROUP BY payout_id"""
+
+
 class Landed:
     """
     Writes of each tenant that are not known to be landed, by payment: the offset of the newest command that had an effect.
@@ -50,13 +59,17 @@ class Landed:
         self._warehouse, self._deadline_s = warehouse, deadline_s
         self._open: OrderedDict[str, OrderedDict[str, int]] = OrderedDict()
 
-    def note(self, reply: Reply) -> None:
+    topic = PAYMENTS_INPUTS.name
+    """The inputs that are followed."""
+
+    def note(self, reply: Reply | PayoutReply) -> None:
         """A command was answered. Answers without an effect of their own leave nothing to wait for."""
-        if reply.replayed or reply.status_code not in _EFFECTS or reply.cause_topic != PAYMENTS_INPUTS.name:
+        if reply.replayed or reply.status_code not in _EFFECTS or reply.cause_topic != self.topic:
             return
+        about = reply.payment_id if isinstance(reply, Reply) else reply.payout_id
         writes = self._open.setdefault(reply.tenant, OrderedDict())
         self._open.move_to_end(reply.tenant)
-        writes[reply.payment_id] = max(reply.cause_offset, writes.pop(reply.payment_id, -1))
+        writes[about] = max(reply.cause_offset, writes.pop(about, -1))
         if len(writes) > WRITES_PER_TENANT_MAX:
             writes.popitem(last=False)
         if len(self._open) > TENANTS_MAX:
@@ -71,16 +84,22 @@ class Landed:
         wanted = dict(self._open.get(tenant, {}))
         end_s = time.monotonic() + self._deadline_s
         while wanted:
-            self._strike(tenant, wanted, await self._offsets(_LANDED, tenant, wanted, topic=PAYMENTS_INPUTS.name))
+            self._strike(tenant, wanted, await self._landed(tenant, wanted))
             if not wanted:
                 return
             if time.monotonic() >= end_s:
                 # A command whose answer changed nothing makes no event: its input is there and nothing more comes.
-                self._strike(tenant, wanted, await self._offsets(_ASKED, tenant, wanted))
+                self._strike(tenant, wanted, await self._asked(tenant, wanted))
                 if wanted:
                     raise Unavailable(f"{len(wanted)} of this caller's writes did not land in {self._deadline_s} s")
                 return
             await asyncio.sleep(PAUSE_S)
+
+    async def _landed(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
+        return await self._offsets(_LANDED, tenant, wanted, topic=self.topic)
+
+    async def _asked(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
+        return await self._offsets(_ASKED, tenant, wanted)
 
     async def _offsets(self, sql: str, tenant: str, wanted: dict[str, int], **more: str) -> dict[str, int]:
         rows = await self._warehouse.rows(sql, {"tenant": tenant, "payments": list(wanted), **more})
@@ -97,3 +116,16 @@ class Landed:
                 del writes[payment_id]
         if writes is not None and not writes and self._open.get(tenant) is writes:
             del self._open[tenant]
+
+
+class LandedPayouts(Landed):
+    """The same of payouts: whatever of them is answered as done has an event."""
+
+    topic = SETTLEMENT_INPUTS.name
+
+    async def _landed(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
+        return await self._offsets(_PAYOUTS_LANDED, tenant, wanted, topic=self.topic)
+
+    async def _asked(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
+        del tenant, wanted
+        return {}

@@ -128,7 +128,7 @@ SOURCES: Mapping[Kind, _Source] = {
 
 _BALANCE = """
 SELECT currency, toInt64(available_minor) AS available_minor, toInt64(pending_minor) AS pending_minor
-FROM tenant_earnings WHERE tenant = {tenant:String} ORDER BY currency"""
+FROM tenant_balances WHERE tenant = {tenant:String} ORDER BY currency"""
 
 _TRANSACTIONS = """
 SELECT source, argMin(transaction_id, (occurred_ms, _offset, _ordinal)) AS id
@@ -214,7 +214,7 @@ class Lists:
         return {row["source"]: row["id"] for row in rows}
 
     async def balance(self, tenant: str) -> list[dict[str, Any]]:
-        """currency, available_minor and pending_minor of each currency that the tenant earned anything in."""
+        """currency, available_minor and pending_minor of each currency that the tenant earned anything in, less what was paid out."""
         return await self._warehouse.rows(_BALANCE, {"tenant": tenant})
 
 

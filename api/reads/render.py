@@ -17,6 +17,9 @@ _TYPES = {
     "fee_return": "stripe_fee",
     "reserve": "reserve_transaction",
     "reserve_release": "reserve_transaction",
+    "payout": "payout",
+    "payout_cancel": "payout_cancel",
+    "payout_failure": "payout_failure",
 }
 """Stripe's words for ours; the others are adjustments to Stripe. Ours stands under `clearline`."""
 _CATEGORIES = {
@@ -27,6 +30,9 @@ _CATEGORIES = {
     "dispute_reversal": "dispute_reversal",
     "fee": "fee",
     "fee_return": "fee",
+    "payout": "payout",
+    "payout_cancel": "payout_reversal",
+    "payout_failure": "payout_reversal",
 }
 
 

@@ -14,7 +14,7 @@ from api.http.payments import Found, Paths
 from api.http.service import Caller
 from api.http.wire import Tree
 from api.reads import _rows, expand, render
-from api.reads.landed import Landed
+from api.reads.landed import Landed, LandedPayouts
 from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, SOURCES, Created, Kind, Listed, Lists, Page, Place
 from api.reads.owners import Owners
 from api.reads.payments import Customers, Payments
@@ -71,6 +71,7 @@ class Reads:
         self.warehouse = Warehouse(environment.warehouse)
         self.lists = Lists(self.warehouse)
         self.landed = Landed(self.warehouse)
+        self.landed_payouts = LandedPayouts(self.warehouse)
 
     async def start(self) -> None:
         """Learn who holds what. Raises KafkaException."""
@@ -145,6 +146,8 @@ class Reads:
         filters: dict[str, Parameter] = {name: given[name] for name in SOURCES[kind].filters if given.get(name)}
         tenant = caller.identity.tenant
         await self.landed.wait(tenant)
+        if kind == "balance_transactions":
+            await self.landed_payouts.wait(tenant)
         found = await self.lists.page(kind, tenant, page, filters)
         return render.listed(url, await self.data(kind, caller, found, paths), has_more=found.has_more)
 
@@ -175,6 +178,7 @@ class Reads:
         caller.identity.require("balance:read")
         check(Spec(), tree)
         await self.landed.wait(caller.identity.tenant)
+        await self.landed_payouts.wait(caller.identity.tenant)
         return render.balance(await self.lists.balance(caller.identity.tenant), livemode=caller.identity.livemode)
 
     async def _object(self, kind: Kind, caller: Caller, object_id: str) -> dict[str, Any] | None:

@@ -154,6 +154,19 @@ def _window(event: r.SettlementEvent) -> list[str]:
     return [f"#{event.sequence}", event.type, event.window_id, event.status, moved, "late" if event.late else "", net]
 
 
+def _payout(event: r.PayoutEvent) -> list[str]:
+    money = _money(event.payout.amount_minor, event.currency) if event.payout else ""
+    change = f"{event.from_status}→{event.to_status}" if event.from_status != event.to_status else event.to_status
+    return [f"#{event.sequence}", event.type, event.payout_id, change, money, event.provider]
+
+
+def _payout_reply(reply: r.PayoutReply) -> list[str]:
+    outcome = reply.payout.status if reply.payout else reply.provider
+    if reply.error:
+        outcome = f"{reply.error.code}: {reply.error.message}"
+    return [reply.tenant, reply.payout_id, str(reply.status_code), outcome, "replayed" if reply.replayed else ""]
+
+
 def _reply(reply: r.Reply) -> list[str]:
     outcome = (
         f"{reply.error.code}: {reply.error.message}" if reply.error else reply.payment.status if reply.payment else ""
@@ -210,6 +223,16 @@ _MAIN: dict[type[Any], Callable[[Any], list[str]]] = {
     r.Movement: lambda m: [m.kind, _money(m.amount_minor, m.currency), m.payment_id, m.object_id],
     r.ReportLine: lambda line: [line.report_id, f"line {line.line}", line.kind, _money(line.net_minor, line.currency)],
     r.PayoutResult: lambda p: [p.payout_id, p.outcome, _money(p.amount_minor, p.currency), p.failure_code],
+    r.PayoutCommand: lambda c: [
+        c.payout_id,
+        c.kind,
+        c.provider,
+        _money(c.amount_minor, c.currency),
+        f"by {c.attribution.actor_id}",
+    ],
+    r.PayoutRequest: lambda q: [q.provider, "payout", _money(q.amount_minor, q.currency), q.payout_id],
+    r.PayoutEvent: _payout,
+    r.PayoutReply: _payout_reply,
     r.SettlementEvent: _window,
     r.Rejection: _rejection,
     r.AuditDigest: lambda d: [d.tenant, d.day, f"{d.events} events", d.root_sha256],

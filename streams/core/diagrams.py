@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from streams.core import disputes, late, ledger, refunds, table
+from streams.core import disputes, late, ledger, payouts, refunds, table
 from streams.core._row import Row
 from streams.core.errors import CATALOGUE
 
@@ -92,6 +92,29 @@ def dispute_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def payout_diagram() -> str:
+    """States of a payout."""
+    lines = ["    [*] --> pending: create"]
+    lines += [
+        f"    {row.source} --> {row.to}: {', '.join(row.signals)}" for row in payouts.ROWS if row.to != row.source
+    ]
+    lines += ["    paid --> [*]", "    failed --> [*]", "    canceled --> [*]"]
+    return "```mermaid\nstateDiagram-v2\n" + "\n".join(lines) + "\n```\n"
+
+
+def payout_table() -> str:
+    """Every row of the payout's table."""
+    lines = ["| from | signal | to | event | effect |", "|---|---|---|---|---|"]
+    for row in payouts.ROWS:
+        effect = "No news: nothing changes" if row.effect is None else _says(row.effect)
+        event = f"`{row.event}`" if row.event else ""
+        lines.append(f"| {row.source} | {', '.join(row.signals)} | {row.to} | {event} | {effect} |")
+    lines.append(
+        "| any | everything else that a provider says | the same | `payout.conflict` | Recorded for a person to look at |"
+    )
+    return "\n".join(lines) + "\n"
+
+
 def late_table() -> str:
     """What a result means that nothing waits for."""
     lines = ["| attempt is | result | what happens |", "|---|---|---|"]
@@ -130,6 +153,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "refund-diagram": refund_diagram,
     "refund-table": refund_table,
     "dispute-table": dispute_table,
+    "payout-diagram": payout_diagram,
+    "payout-table": payout_table,
     "late-table": late_table,
     "chart": chart,
     "patterns": patterns,

@@ -414,9 +414,7 @@ _STEPS = st.one_of(
     st.tuples(st.just("cancel"), st.integers(0, 4)),
     st.tuples(
         st.just("tell"),
-        st.tuples(
-            st.integers(0, 4), st.sampled_from(("paid", "failed", "unknown", "in_transit", "integrity_failure"))
-        ),
+        st.tuples(st.integers(0, 4), st.sampled_from(("paid", "failed", "unknown", "in_transit", "integrity_failure"))),
     ),
     st.tuples(st.just("again"), st.integers(0, 60)),
 )

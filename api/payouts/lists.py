@@ -1,0 +1,179 @@
+"""What the warehouse has of payouts, settlement windows and their proofs: pages in a stable order, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from api.http.errors import InvalidRequest
+from api.http.parameters import Field, Integer, Object, Text
+from api.reads.landed import LandedPayouts
+from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, Created, created_tests
+from api.reads.warehouse import Parameter, Warehouse
+from schemas.records import PayoutObject
+
+_BOUND = Integer(most=10**11)
+PAGE: Mapping[str, Field] = {
+    "limit": Integer(least=1, most=LIMIT_MAX),
+    "starting_after": Text(),
+    "ending_before": Text(),
+}
+CREATED: Mapping[str, Field] = {"created": Object(fields={"gt": _BOUND, "gte": _BOUND, "lt": _BOUND, "lte": _BOUND})}
+"""What lists take; `created` is a range."""
+
+_PAYOUTS = """
+SELECT payout_id AS object_id, toInt64(created_ms) AS at, provider, currency, to_status AS status, amount_minor, destination, description,
+    metadata, automatic, window_id, provider_reference, failure_code, failure_message, outcome_unknown, due_ms, paid_ms
+FROM payout_events WHERE tenant = {tenant:String}
+ORDER BY sequence DESC LIMIT 1 BY payout_id"""
+_WINDOWS = """
+SELECT window_id AS object_id, toInt64(opens_ms) AS at, provider, currency, status, closes_ms, closed_ms, movements, captured_minor,
+    refunded_minor, fees_minor, net_minor, late_movements
+FROM settlement_windows WHERE tenant = {tenant:String}"""
+_TRANSACTIONS = """
+SELECT source, argMin(transaction_id, (occurred_ms, _offset)) AS taken,
+    if(count() > 1, argMax(transaction_id, (occurred_ms, _offset)), '') AS returned
+FROM balance_transactions
+WHERE tenant = {tenant:String} AND source IN {ids:Array(String)} AND startsWith(type, 'payout')
+GROUP BY source"""
+_MOVED = """
+SELECT window_id, movement_kind, toInt64(sum(movement_amount_minor)) AS amount
+FROM settlement_events
+WHERE tenant = {tenant:String} AND window_id IN {ids:Array(String)} AND movement_id != ''
+GROUP BY window_id, movement_kind"""
+_MADE = """
+SELECT window_id, payout_id FROM payout_events
+WHERE tenant = {tenant:String} AND sequence = 1 AND window_id IN {ids:Array(String)}"""
+_PAYABLE = """
+SELECT provider, toInt64(payable_minor) AS payable
+FROM payable_balances
+WHERE tenant = {tenant:String} AND currency = {currency:String} AND payable_minor > 0
+ORDER BY payable DESC, provider"""
+_PROOFS = """
+SELECT kind, provider, currency, toInt64(expected) AS expected, toInt64(found) AS found, toInt64(records) AS records, toInt64(faults) AS faults
+FROM
+(
+    SELECT 'payments_to_windows' AS kind, provider, currency, payments_minor AS expected, windows_minor AS found,
+        disagreeing_windows + doubled_movements AS faults
+    FROM proof_settled WHERE tenant = {tenant:String}
+    UNION ALL
+    SELECT 'ledger_to_windows', provider, currency, ledger_net_minor, windows_net_minor, disagreeing_windows + doubled_movements
+    FROM proof_settled WHERE tenant = {tenant:String}
+    UNION ALL
+    SELECT 'payouts_to_ledger', provider, currency, payouts_minor, ledger_minor, broken_sequences
+    FROM proof_payouts WHERE tenant = {tenant:String}
+    UNION ALL
+    SELECT 'payouts_to_balance_transactions', provider, currency, payouts_minor, transactions_minor, broken_sequences
+    FROM proof_payouts WHERE tenant = {tenant:String}
+) AS proofs
+LEFT JOIN
+(
+    SELECT 'payments' AS of, provider, currency, countIf(movement_id != '') AS records
+    FROM settlement_events WHERE tenant = {tenant:String} GROUP BY provider, currency
+    UNION ALL
+    SELECT 'payouts' AS of, provider, currency, uniqExact(payout_id) AS records
+    FROM payout_events WHERE tenant = {tenant:String} GROUP BY provider, currency
+) AS counted
+ON counted.of = if(startsWith(kind, 'payouts'), 'payouts', 'payments') AND counted.provider = proofs.provider
+    AND counted.currency = proofs.currency
+ORDER BY kind, provider, currency"""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page's rows, newest first."""
+
+    rows: list[dict[str, Any]]
+    has_more: bool
+
+
+class Lists:
+    """Every method takes the tenant of the credential, and every query has it as a bound parameter."""
+
+    def __init__(self, warehouse: Warehouse, landed: LandedPayouts) -> None:
+        self._warehouse, self._landed = warehouse, landed
+
+    async def payouts(self, tenant: str, given: Mapping[str, Any]) -> Found:
+        """A page of payouts. Raises `InvalidRequest`, `Unavailable`."""
+        return await self._page(_PAYOUTS, tenant, given, ("status", "provider", "currency", "destination"))
+
+    async def payout(self, tenant: str, payout_id: str) -> dict[str, Any] | None:
+        """One payout's row; None where the tenant has no such. Raises `Unavailable`."""
+        return await self._one(_PAYOUTS, tenant, payout_id)
+
+    async def windows(self, tenant: str, given: Mapping[str, Any]) -> Found:
+        """A page of settlement windows. Raises `InvalidRequest`, `Unavailable`."""
+        return await self._page(_WINDOWS, tenant, given, ("status", "provider", "currency"))
+
+    async def window(self, tenant: str, window_id: str) -> dict[str, Any] | None:
+        """One settlement window's row; None where the tenant has no such. Raises `Unavailable`."""
+        return await self._one(_WINDOWS, tenant, window_id)
+
+    async def transactions(self, tenant: str, ids: list[str]) -> dict[str, tuple[str, str]]:
+        """By payout: what took its amount off the balance and what gave it back, or empty. Raises `Unavailable`."""
+        rows = await self._warehouse.rows(_TRANSACTIONS, {"tenant": tenant, "ids": ids}) if ids else []
+        return {row["source"]: (row["taken"], row["returned"]) for row in rows}
+
+    async def moved(self, tenant: str, ids: list[str]) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
+        """By window: sums of movements by kind; and the payout that its close made, where it made one. Raises `Unavailable`."""
+        if not ids:
+            return {}, {}
+        sums: dict[str, dict[str, int]] = {}
+        for row in await self._warehouse.rows(_MOVED, {"tenant": tenant, "ids": ids}):
+            sums.setdefault(row["window_id"], {})[row["movement_kind"]] = row["amount"]
+        made = await self._warehouse.rows(_MADE, {"tenant": tenant, "ids": ids})
+        return sums, {row["window_id"]: row["payout_id"] for row in made}
+
+    async def payable(self, tenant: str, currency: str) -> dict[str, int]:
+        """By provider, most first: what is settled and not paid out, in minor units. Raises `Unavailable`."""
+        await self._landed.wait(tenant)
+        rows = await self._warehouse.rows(_PAYABLE, {"tenant": tenant, "currency": currency})
+        return {row["provider"]: row["payable"] for row in rows}
+
+    async def proofs(self, tenant: str) -> list[dict[str, Any]]:
+        """What each proof says of the tenant's own books. Raises `Unavailable`."""
+        return await self._warehouse.rows(_PROOFS, {"tenant": tenant})
+
+    async def _one(self, objects: str, tenant: str, object_id: str) -> dict[str, Any] | None:
+        await self._landed.wait(tenant)
+        sql = f"SELECT * FROM ({objects}) WHERE object_id = {{id:String}}"  # noqa: S608 - all of it is our own text
+        rows = await self._warehouse.rows(sql, {"tenant": tenant, "id": object_id})
+        return rows[0] if rows else None
+
+    async def _page(self, objects: str, tenant: str, given: Mapping[str, Any], filters: tuple[str, ...]) -> Found:
+        """Rows of a page by (made, id), newest first."""
+        after, before = given.get("starting_after") or "", given.get("ending_before") or ""
+        if after and before:
+            raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
+        await self._landed.wait(tenant)
+        limit = given.get("limit") or LIMIT_DEFAULT
+        tests, bounds = created_tests(Created(**(given.get("created") or {})))
+        parameters: dict[str, Parameter] = {"tenant": tenant, "rows": limit + 1, **bounds}
+        for name in filters:
+            if given.get(name):
+                tests.append(f"{name} = {{{name}:String}}")
+                parameters[name] = given[name].upper() if name == "currency" else given[name]
+        if cursor := after or before:
+            found = await self._one(objects, tenant, cursor)
+            if found is None:
+                param = "starting_after" if after else "ending_before"
+                raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
+            tests.append(f"(at, object_id) {'<' if after else '>'} ({{at:Int64}}, {{cursor:String}})")
+            parameters |= {"at": found["at"], "cursor": cursor}
+        order = "ASC" if before else "DESC"
+        sql = (
+            f"SELECT * FROM ({objects}) WHERE {' AND '.join(tests) or '1'} "  # noqa: S608 - our own text
+            f"ORDER BY at {order}, object_id {order} LIMIT {{rows:UInt32}}"
+        )
+        rows = await self._warehouse.rows(sql, parameters)
+        page = rows[:limit]
+        if before:
+            page.reverse()
+        return Found(page, len(rows) > limit)
+
+
+def payout_of(row: Mapping[str, Any]) -> PayoutObject:
+    """A row as the object that events carry."""
+    names = set(PayoutObject.__struct_fields__) & row.keys()
+    return PayoutObject(id=row["object_id"], created_ms=row["at"], **{name: row[name] for name in names})
