@@ -13,6 +13,7 @@ _ERROR_TYPES = {
     "processing_error": "card_error",
     "capture_failed": "card_error",
     "void_failed": "card_error",
+    "increment_failed": "card_error",
     "no_route": "api_error",
 }
 _REFUND_FAILURES = (

@@ -136,6 +136,10 @@ def _confirm(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> Pa
     )
 
 
+def _increment(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> PaymentCommand:
+    return PaymentCommand(tenant=tenant, payment_id=_of_path(identity), kind="increment", amount_minor=given["amount"])
+
+
 def _capture(tenant: str, identity: str, _key: str, given: dict[str, Any]) -> PaymentCommand:
     final = given.get("final_capture")
     return PaymentCommand(
@@ -233,6 +237,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         scope=_WRITE,
         command=_capture,
         spec=Spec(fields={"amount_to_capture": _AMOUNT, "final_capture": Boolean(), **EXPAND}, elsewhere=_NOT_YET),
+    ),
+    Endpoint(
+        path=_INTENTS + "/{id:str}/increment_authorization",
+        object="payment_intent",
+        scope=_WRITE,
+        command=_increment,
+        spec=Spec(
+            fields={"amount": Integer(least=1, most=AMOUNT_MINOR_MAX, required=True), **EXPAND}, elsewhere=_NOT_YET
+        ),
     ),
     Endpoint(
         path=_INTENTS + "/{id:str}/cancel",

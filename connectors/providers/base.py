@@ -33,6 +33,7 @@ class OperationKind(StrEnum):
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
     VOID = "void"
+    INCREMENT = "increment"
     REFUND = "refund"
     SUBMIT_EVIDENCE = "submit_evidence"
     ACCEPT_DISPUTE = "accept_dispute"
@@ -45,6 +46,7 @@ class OutcomeKind(StrEnum):
     AUTHORIZED = "authorized"
     CAPTURED = "captured"
     VOIDED = "voided"
+    INCREMENTED = "incremented"
     REFUNDED = "refunded"
     REFUND_PENDING = "refund_pending"
     REFUND_FAILED = "refund_failed"
@@ -71,8 +73,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One thing asked of one provider; everything a provider compares under its idempotency key is in here.
 
     `amount_minor` is in minor units of `currency` (ISO 4217). `charge_reference` is the provider's own name of the charge that a capture,
-    void or refund follows up, or of the dispute that is responded to; `payment_method` is a token and belongs to `authorize`, as does
-    `capture`. A capture that is not `final_capture` keeps the rest authorised. `evidence` belongs to `submit_evidence`. With a
+    void, increment or refund follows up, or of the dispute that is responded to; `payment_method` is a token and belongs to `authorize`, as does
+    `capture`. A capture that is not `final_capture` keeps the rest authorised. An increment's amount is that of the whole authorisation after it. `evidence` belongs to `submit_evidence`. With a
     `settlement_currency` a provider that can converts what the operation takes or gives back to that currency. `destination` is a token of
     the account that a payout goes to, None for the one that the provider has on file.
     """
@@ -194,6 +196,7 @@ _EXPECTED: dict[OperationKind, frozenset[OutcomeKind]] = {
     OperationKind.AUTHORIZE: frozenset({OutcomeKind.AUTHORIZED, OutcomeKind.CAPTURED, OutcomeKind.REQUIRES_ACTION}),
     OperationKind.CAPTURE: frozenset({OutcomeKind.CAPTURED}),
     OperationKind.VOID: frozenset({OutcomeKind.VOIDED}),
+    OperationKind.INCREMENT: frozenset({OutcomeKind.INCREMENTED}),
     OperationKind.REFUND: frozenset({OutcomeKind.REFUNDED, OutcomeKind.REFUND_PENDING, OutcomeKind.REFUND_FAILED}),
     OperationKind.SUBMIT_EVIDENCE: frozenset({OutcomeKind.EVIDENCE_SUBMITTED}),
     OperationKind.ACCEPT_DISPUTE: frozenset({OutcomeKind.DISPUTE_ACCEPTED}),
@@ -205,6 +208,7 @@ _ALWAYS_POSSIBLE = frozenset(
 _MOVES_OR_HOLDS_MONEY = frozenset(
     {
         OutcomeKind.AUTHORIZED,
+        OutcomeKind.INCREMENTED,
         OutcomeKind.CAPTURED,
         OutcomeKind.REFUNDED,
         OutcomeKind.REFUND_PENDING,

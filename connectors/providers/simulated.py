@@ -31,6 +31,7 @@ MESSAGE_CHARACTERS_MAX = 500
 _PATHS = {
     OperationKind.CAPTURE: "charges/{}/captures",
     OperationKind.VOID: "charges/{}/voids",
+    OperationKind.INCREMENT: "charges/{}/increments",
     OperationKind.REFUND: "charges/{}/refunds",
     OperationKind.SUBMIT_EVIDENCE: "disputes/{}/evidence",
     OperationKind.ACCEPT_DISPUTE: "disputes/{}/acceptances",
@@ -46,6 +47,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         "authorized",
         "captured",
         "voided",
+        "incremented",
         "refunded",
         "refund_pending",
         "refund_failed",

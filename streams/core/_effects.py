@@ -174,6 +174,41 @@ def ask_capture(step: Step) -> None:
     _ask(step, "capture", left_minor if asked is None else asked, final=step.command.final_capture)
 
 
+def ask_increment(step: Step) -> None:
+    """Ask the provider to authorise more, up to the new amount in all."""
+    asked = step.command.amount_minor
+    assert asked is not None  # required before
+    step.changes["error_code"] = step.changes["error_decline_code"] = ""
+    _ask(step, "increment", asked)
+
+
+def incremented(step: Step) -> None:
+    """The payment is of the new amount, and what is more of it is held as well (hold)."""
+    before, payment = _heard(step), step.payment
+    amount_minor = step.result.amount_minor
+    more_minor = amount_minor - payment.amount_minor
+    step.attempt = replace(
+        before,
+        outcome="authorized",
+        reference=step.the_attempt().reference or before.reference,
+        operation="",
+        doubt="",
+        increments=before.increments + 1,
+        first_minor=before.first_minor or payment.amount_minor,
+    )
+    step.changes["amount_minor"] = amount_minor
+    step.changes["created_minor"] = payment.created_minor or payment.amount_minor
+    step.postings = ledger.hold(before.provider, step.tenant, more_minor, payment.currency)
+
+
+def increment_failed(step: Step) -> None:
+    """The authorisation stands as it was; the error is kept."""
+    step.attempt = replace(_heard(step), operation="", doubt="")
+    step.changes["error_code"] = "increment_failed"
+    step.changes["error_decline_code"] = step.result.decline_code
+    step.message = checks.safe_text(step.result.message)
+
+
 def hold(step: Step) -> None:
     """The authorisation is held (hold)."""
     attempt = _heard(step)
@@ -532,7 +567,7 @@ def _ask(step: Step, operation: ProviderOperation, amount_minor: int, *, final: 
         attempt,
         operation=operation,
         requests=number,
-        asked_minor=amount_minor if operation == "capture" else attempt.asked_minor,
+        asked_minor=amount_minor if operation in ("capture", "increment") else attempt.asked_minor,
         asked_final=final,
     )
     step.request(

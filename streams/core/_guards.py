@@ -14,6 +14,8 @@ from streams.core.state import Dispute, Refund
 ATTEMPTS_MAX = 32
 REFUNDS_MAX = 100
 CAPTURES_MAX = 50
+INCREMENTS_MAX = 10
+"""As at Stripe; each is a request that the provider is asked."""
 
 # Requirements: raise CommandError.
 
@@ -36,6 +38,17 @@ def at_most_the_authorisation(step: Step) -> None:
         raise CommandError("amount_too_large", param="amount_minor", asked=asked, left=left, wish="capture")
     if not step.command.final_capture and len(attempt.captures) >= CAPTURES_MAX:
         raise CommandError("capture_limit", limit=CAPTURES_MAX)
+
+
+def more_than_the_authorisation(step: Step) -> None:
+    """More than is authorised; nothing of it captured yet; and at most ten times."""
+    asked, attempt = step.command.amount_minor, step.the_attempt()
+    if asked is None or asked <= step.payment.amount_minor:
+        raise CommandError("amount_too_small", param="amount_minor", authorized=step.payment.amount_minor)
+    if attempt.captured_minor:
+        raise CommandError("increment_too_late")
+    if attempt.increments >= INCREMENTS_MAX:
+        raise CommandError("increment_limit", limit=INCREMENTS_MAX)
 
 
 def something_to_change(step: Step) -> None:

@@ -61,7 +61,7 @@ def _asked_last(attempt: Attempt, payment_minor: int) -> tuple[ProviderOperation
     """Operation, number and amount of the newest request about an attempt."""
     operation = attempt.operation or "authorize"  # held with nothing under way: the authorisation was contradicted
     if operation == "authorize":
-        return operation, 1, payment_minor
+        return operation, 1, attempt.first_minor or payment_minor
     if operation == "void" and attempt.status != "stray":
         return operation, attempt.requests, payment_minor - attempt.captured_minor
     return operation, attempt.requests, attempt.asked_minor

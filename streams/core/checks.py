@@ -68,6 +68,7 @@ _OUTCOMES: dict[str, frozenset[str]] = {
         {"authorized", "captured", "requires_action", "declined", "refused", "unknown", "integrity_failure"}
     ),
     "capture": frozenset({"captured", "declined", "refused", "unknown", "integrity_failure"}),
+    "increment": frozenset({"incremented", "declined", "refused", "unknown", "integrity_failure"}),
     "void": frozenset({"voided", "declined", "refused", "unknown", "integrity_failure"}),
     "submit_evidence": frozenset({"evidence_submitted", "declined", "refused", "unknown"}),
     "accept_dispute": frozenset({"dispute_accepted", "declined", "refused", "unknown"}),
@@ -234,10 +235,7 @@ def check_command(command: PaymentCommand) -> None:
         _refuse("invalid_field", "kind", "kind must be one of CommandKind's symbols.")
     who = command.attribution
     _check_attribution(who)
-    if command.kind == "create":
-        _check_create(command)
-    elif command.amount_minor is not None:
-        _check_amount(command.amount_minor)
+    _check_amounts(command)
     if command.kind == "cancel" and command.reason not in CANCELLATION_REASONS:
         _refuse("invalid_field", "reason", f"A cancellation's reason is one of {', '.join(CANCELLATION_REASONS[1:])}.")
     if command.kind == "refund" and command.reason not in REFUND_REASONS:
@@ -268,6 +266,16 @@ def _check_saving(command: PaymentCommand) -> None:
             "setup_future_usage",
             f"setup_future_usage is one of {', '.join(FUTURE_USAGES)}, of a create or confirm.",
         )
+
+
+def _check_amounts(command: PaymentCommand) -> None:
+    """Amounts where they are needed, and whatever amounts there are."""
+    if command.kind == "create":
+        _check_create(command)
+    elif command.kind == "increment" and command.amount_minor is None:
+        _refuse("invalid_amount", "amount_minor", "An increment names the whole new amount.")
+    elif command.amount_minor is not None:
+        _check_amount(command.amount_minor)
 
 
 def _check_given(command: PaymentCommand) -> None:

@@ -77,6 +77,24 @@ _KINDS = (
         message="{asked} is more than the {left} that is left to {wish}. Ask for at most that much.",
     ),
     ErrorKind(
+        code="amount_too_small",
+        type=_INVALID,
+        http_status=400,
+        message="{authorized} is authorised already. Ask for the whole new amount, which has to be more.",
+    ),
+    ErrorKind(
+        code="increment_too_late",
+        type=_INVALID,
+        http_status=400,
+        message="A part of this payment was captured, so its authorisation can't be raised. Capture the rest, and create a new payment.",
+    ),
+    ErrorKind(
+        code="increment_limit",
+        type=_INVALID,
+        http_status=400,
+        message="This authorisation was raised {limit} times, the most it can be. Create a new payment for what is missing.",
+    ),
+    ErrorKind(
         code="charge_already_refunded",
         type=_INVALID,
         http_status=400,
@@ -253,6 +271,13 @@ _KINDS = (
         type="card_error",
         http_status=402,
         message="The provider refused to give the authorisation up, so the payment is not canceled. Cancel again or capture.",
+        retryable=True,
+    ),
+    ErrorKind(
+        code="increment_failed",
+        type="card_error",
+        http_status=402,
+        message="The provider did not authorise more; the authorisation stands as it was. Ask again later or capture it.",
         retryable=True,
     ),
     ErrorKind(

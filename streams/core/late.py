@@ -48,10 +48,15 @@ _NO_EFFECT = (
     *_results("void", "voided", *_REFUSED, "unknown"),
 )
 
+_INCREMENTS = _results("increment", "incremented", *_REFUSED, "unknown")
+"""No money moves by them, and what was authorised beyond what we know of ends with the authorisation."""
+
 ROWS: tuple[LateRow, ...] = (
     LateRow("held", _results("authorize", *_UNDECIDED, "integrity_failure"), "same"),
     LateRow("held", _results("capture", "unknown", "integrity_failure"), "same"),
     LateRow("held", _results("void", "unknown", "integrity_failure"), "same"),
+    LateRow("held", _results("increment", "unknown", "integrity_failure"), "same"),
+    *(LateRow(attempt, _INCREMENTS, "same") for attempt in ("authorized", "captured", "voided")),
     LateRow("pending", _results("void", *_REFUSED, "unknown"), "same"),
     LateRow("authorized", _results("authorize", "authorized", *_UNDECIDED), "same"),
     LateRow("authorized", _results("capture", *_REFUSED, "unknown"), "same"),

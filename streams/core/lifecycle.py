@@ -36,10 +36,13 @@ from streams.core.decision import Decision, Input, View
 from streams.core.errors import CommandError, InvariantBroken, Refused, of_refusal
 from streams.core.state import Attempt, Clock, Payment, StoredReply, TenantState, decode, encode
 
-_WISHES = {"update": "have more changed than its description and metadata"}
+_WISHES = {
+    "increment": "have its authorisation raised",
+    "update": "have more changed than its description and metadata",
+}
 """What a command is called in a refusal, where its kind says too little."""
 _OF_DISPUTES = ("submit_evidence", "accept_dispute")
-_EFFECTS = frozenset({"authorized", "captured", "refunded"})
+_EFFECTS = frozenset({"authorized", "captured", "refunded", "incremented"})
 """Outcomes that must name the amount and currency that were asked."""
 
 
@@ -394,7 +397,7 @@ def _charge_result(step: Step) -> None:
     if result.provider != attempt.provider:
         raise _foreign("provider", "Another provider was asked.")
     step.number, step.attempt = number, attempt
-    asked_minor = payment.amount_minor
+    asked_minor = attempt.first_minor or payment.amount_minor
     if result.operation != "authorize":
         asked_minor = attempt.asked_minor if request == attempt.requests else result.amount_minor
     outcome = _outcome(result, attempt=attempt, asked_minor=asked_minor, currency=payment.currency)

@@ -76,6 +76,10 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """None: it settles in the payment's own currency. Fees of a converted charge are in the other one."""
     texts: int = 0
     """Version of its own description and metadata; 0: it has none, and shows the payment's."""
+    increments: int = 0
+    """How often its authorisation was raised."""
+    first_minor: int = 0
+    """What it was authorised with at first, once that was raised; else 0."""
 
 
 class Refund(msgspec.Struct, frozen=True, array_like=True, gc=False):

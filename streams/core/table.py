@@ -20,6 +20,7 @@ COMMANDS = (
     "update",
     "confirm",
     "capture",
+    "increment",
     "cancel",
     "refund",
     "submit_evidence",
@@ -150,6 +151,15 @@ _COMMAND_ROWS = (
         to="processing",
         event="payment_intent.capture_requested",
         effect=e.ask_capture,
+        answer="later",
+    ),
+    Row(
+        sources=("requires_capture",),
+        trigger="increment",
+        requires=g.more_than_the_authorisation,
+        to="processing",
+        event="payment_intent.increment_requested",
+        effect=e.ask_increment,
         answer="later",
     ),
     Row(
@@ -421,6 +431,26 @@ _LATER_ROWS = (
         for trigger in ("capture/declined", "capture/refused")
     ),
     *_doubts("capture", _PROCESSING),
+    Row(
+        sources=_PROCESSING,
+        trigger="increment/incremented",
+        to="requires_capture",
+        event="payment_intent.amount_capturable_updated",
+        effect=e.incremented,
+        answer="now",
+    ),
+    *(
+        Row(
+            sources=_PROCESSING,
+            trigger=trigger,
+            to="requires_capture",
+            event="charge.increment_failed",
+            effect=e.increment_failed,
+            answer="failed",
+        )
+        for trigger in ("increment/declined", "increment/refused")
+    ),
+    *_doubts("increment", _PROCESSING),
     Row(
         sources=_PROCESSING,
         trigger="void/voided",

@@ -8,7 +8,7 @@ from streams.core.decision import Decision, View
 from streams.core.errors import Refused
 from streams.core.state import Fees, TenantState, decode_configuration, encode
 
-_NEW_BUSINESS = frozenset({"create", "confirm"})
+_NEW_BUSINESS = frozenset({"create", "confirm", "increment"})
 """What a suspended tenant may not do; what it has begun may still be captured, canceled and refunded."""
 
 

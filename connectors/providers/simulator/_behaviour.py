@@ -45,6 +45,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str | None = None
     refused_by_first_only: bool = False
     challenge: bool = False
+    increment_declined: str = ""
+    """Why the issuer does not authorise more; empty: it does."""
     refund: RefundCourse = RefundCourse.SUCCEEDS
     amount_off_by: int = 0
     other_currency: bool = False
@@ -102,6 +104,7 @@ VERDICTS: dict[str, Verdict] = {
     "pm_test_wrongAmount": Verdict(amount_off_by=1),
     "pm_test_wrongCurrency": Verdict(other_currency=True),
     "pm_test_wrongConversion": Verdict(conversion_off_by=2),
+    "pm_test_incrementDeclined": Verdict(increment_declined="insufficient_funds"),
     "pm_test_refundFails": Verdict(refund=RefundCourse.FAILS),
     "pm_test_refundPending": Verdict(refund=RefundCourse.PENDS_THEN_SUCCEEDS),
     "pm_test_refundPendingFails": Verdict(refund=RefundCourse.PENDS_THEN_FAILS),

@@ -25,6 +25,7 @@ from connectors.providers.simulator._disputes import Disputes
 from connectors.providers.simulator._payouts import DEFAULT_PAYOUT_DELAY_MS, DEFAULT_RETURN_MS, Payouts
 from connectors.providers.simulator._payouts import SCHEMA as PAYOUTS_SCHEMA
 from connectors.providers.simulator._terms import (
+    INCREMENTAL,
     KEY_CLOSED,
     MULTICAPTURE,
     Answer,
@@ -401,6 +402,8 @@ class Books:
             )
         if request.currency != charge.currency:
             return _refused("currency_mismatch", f"The charge is in {charge.currency}.")
+        if request.kind == "increment":
+            return self._increment(charge, request.amount_minor)
         if request.kind == "capture":
             if charge.state != "authorized":
                 return _refused("charge_not_capturable", f"The charge is {charge.state}.")
@@ -411,6 +414,23 @@ class Books:
                 return _refused("multicapture_unsupported", "The provider captures an authorisation once.")
             return self._captured(charge, key, request.amount_minor, final=request.final)
         return self._refund(charge, key, request)
+
+    def _increment(self, charge: Charge, amount_minor: int) -> Answer:
+        """Authorise more, where the provider does that and the issuer lets it."""
+        if charge.provider not in INCREMENTAL:
+            return _refused("increment_unsupported", "The provider does not raise authorisations.")
+        if charge.state != "authorized" or charge.captured_minor:
+            return _refused("charge_not_incrementable", f"The charge is {charge.state}.")
+        if amount_minor <= charge.authorized_minor:
+            return _refused("amount_too_small", f"{charge.authorized_minor} {charge.currency} are authorised already.")
+        code = VERDICTS[charge.payment_method].increment_declined
+        if code:
+            message = f"The issuer declined: {code}."
+            return Answer(status="declined", code=code, message=message, decline_kind=DeclineKind.HARD)
+        self._set(charge, authorized_minor=amount_minor)
+        return Answer(
+            status="incremented", reference=charge.reference, amount_minor=amount_minor, currency=charge.currency
+        )
 
     def _void(self, charge: Charge) -> None:
         """What was captured in parts stays; an authorisation that still waits for its challenge is answered at last."""

@@ -9,11 +9,12 @@ import msgspec
 
 from connectors.providers.base import DeclineKind
 
-Kind = Literal["authorize", "capture", "void", "refund", "submit_evidence", "accept_dispute", "payout"]
+Kind = Literal["authorize", "capture", "void", "increment", "refund", "submit_evidence", "accept_dispute", "payout"]
 Status = Literal[
     "authorized",
     "captured",
     "voided",
+    "incremented",
     "refunded",
     "refund_pending",
     "refund_failed",
@@ -34,6 +35,8 @@ DISPUTE_FEE_MINOR = 1_500
 """What a provider charges for a dispute that takes money back."""
 MULTICAPTURE = frozenset({"northpay"})
 """Providers that let an authorisation be captured in parts."""
+INCREMENTAL = frozenset({"northpay"})
+"""Providers that raise an authorisation."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

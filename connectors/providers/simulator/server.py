@@ -3,6 +3,7 @@
     POST /{provider}/v1/authorizations                    amount_minor, currency, payment_method, payment_reference, capture, settlement_currency
     POST /{provider}/v1/charges/{charge}/captures         amount_minor, currency
     POST /{provider}/v1/charges/{charge}/voids            amount_minor, currency
+    POST /{provider}/v1/charges/{charge}/increments       amount_minor, currency; the amount of the whole authorisation
     POST /{provider}/v1/charges/{charge}/refunds          amount_minor, currency
     POST /{provider}/v1/charges/{charge}/challenge        outcome: succeeded | failed (what a customer does)
     POST /{provider}/v1/disputes/{dispute}/evidence       amount_minor, currency, evidence
@@ -59,7 +60,12 @@ Shape = TypeVar("Shape")
 Result = TypeVar("Result")
 
 _STATUS = {"declined": 402, "refused": 422}
-_FOLLOW_UPS: dict[str, Kind] = {"captures": "capture", "voids": "void", "refunds": "refund"}
+_FOLLOW_UPS: dict[str, Kind] = {
+    "captures": "capture",
+    "voids": "void",
+    "increments": "increment",
+    "refunds": "refund",
+}
 _RESPONSES: dict[str, Kind] = {"evidence": "submit_evidence", "acceptances": "accept_dispute"}
 EVIDENCE_TEXTS_MAX = 30
 

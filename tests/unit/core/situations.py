@@ -102,6 +102,17 @@ def _part(world: World) -> None:
     world.answer(world.requests[-1], "captured", provider_fee_minor=7)
 
 
+def _incrementing(world: World) -> None:
+    _authorized(world)
+    world.send("increment", "n1", of="k1", amount_minor=1500)
+
+
+def _raised_and_capturing(world: World) -> None:
+    _incrementing(world)
+    world.answer(world.requests[-1], "incremented")
+    world.send("capture", "c1", of="k1", amount_minor=1400)
+
+
 def _part_capturing(world: World) -> None:
     _part(world)
     world.send("capture", "c2", of="k1")
@@ -224,6 +235,14 @@ SITUATIONS: dict[str, Situation] = {
     "refunded in part": _then(_refunding, "refunded", provider_fee_minor=5),
     "refund failed": _then(_refunding, "refund_failed"),
     "refund failed after it was made": _then(_then(_refunding, "refunded"), "refund_failed"),
+    "incrementing": _incrementing,
+    "incrementing, unknown": _then(_incrementing, "unknown"),
+    "incrementing, held": _then(_incrementing, "integrity_failure"),
+    "incremented": _then(_incrementing, "incremented"),
+    "incrementing, resolved as voided": _resolved(_then(_incrementing, "unknown"), "voided"),
+    "increment refused": _then(_incrementing, "refused"),
+    "capturing what was raised": _raised_and_capturing,
+    "captured what was raised": _then(_raised_and_capturing, "captured"),
     "updated": lambda world: (world.create(confirm=False), world.send("update", "u1", of="k1", amount_minor=800)),
     "partly captured, the rest authorised": _part,
     "capturing the rest": _part_capturing,

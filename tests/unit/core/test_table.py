@@ -15,11 +15,13 @@ COMMANDS = {
     "confirm": {"payment_method": "pm_other"},
     "capture": {},
     "capture a part": {"amount_minor": 300},
-    "capture too much": {"amount_minor": 1001},
+    "increment": {"amount_minor": 1600},
+    "increment too little": {"amount_minor": 1000},
+    "capture too much": {"amount_minor": 1601},
     "cancel": {"reason": "duplicate"},
     "refund": {},
     "refund a part": {"amount_minor": 300},
-    "refund too much": {"amount_minor": 1001},
+    "refund too much": {"amount_minor": 1601},
     "update": {"amount_minor": 900, "payment_method": "pm_other"},
     "update the amount": {"amount_minor": 900},
     "update nothing": {},
@@ -89,6 +91,9 @@ ALLOWED = {
     "in action": {"cancel"},
     "in action, void refused": {"cancel"},
     "authorised": {"capture", "cancel"},
+    "incremented": {"capture", "cancel"},
+    "increment refused": {"capture", "cancel"},
+    "captured what was raised": {"refund"},
     "capture failed": {"capture", "cancel"},
     "void failed": {"capture", "cancel"},
     "partly captured": {"refund"},
@@ -172,7 +177,7 @@ def test_every_command_in_every_situation_is_carried_out_or_answered_with_a_type
         assert decision.events, (situation, name)
 
 
-OF_LATER = {"update", "submit_evidence", "close_dispute", "inquire", "propose", "approve"}
+OF_LATER = {"increment", "update", "submit_evidence", "close_dispute", "inquire", "propose", "approve"}
 
 
 def _check_refused(situation, name, decision, before):
@@ -190,6 +195,12 @@ def _check_later(situation, name, decision, error):
     kind, allowed = name.partition(" ")[0], ALLOWED.get(situation, set())
     if kind in {"inquire", "propose", "approve"}:
         assert error.code == "operator_needed"
+    elif kind == "increment":
+        refusals = {"payment_intent_unexpected_state", "amount_too_small", "increment_too_late"}
+        raised = "capture" in allowed and "little" not in name and "partly" not in situation
+        assert (error is None) == raised
+        assert raised or error.code in refusals
+        assert [request.operation for request in decision.requests] == ["increment"] * raised
     elif kind == "update":
         expected = {"nothing_to_update", None} if "confirm" in allowed else {"payment_intent_unexpected_state"}
         if name == "update words":

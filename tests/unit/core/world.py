@@ -208,6 +208,8 @@ class World:
         return [request for decision in self.decisions for request in decision.requests]
 
 
+MOVING = ("authorized", "captured", "refunded", "incremented")
+"""Outcomes that name the amount that was asked."""
 RATE = "162.37"
 """What one unit of a currency comes to in another, where a test says nothing else."""
 
@@ -227,7 +229,7 @@ def result(request: ProviderRequest, outcome: str, **fields: Any) -> ProviderRes
             "settlement_amount_minor",
             converted(request.amount_minor, request.currency, request.settlement_currency, rate),
         )
-    fields.setdefault("amount_minor", request.amount_minor if outcome in ("authorized", "captured", "refunded") else 0)
+    fields.setdefault("amount_minor", request.amount_minor if outcome in MOVING else 0)
     fields.setdefault("currency", request.currency)
     fields.setdefault("provider_reference", f"np_{request.object_id[-6:]}")
     if outcome == "declined":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.providers.errors import BooksError
 from connectors.providers.simulator._books import Books, KeyReused
@@ -178,3 +179,44 @@ def test_totals_add_up_per_currency(books):
     assert (north.provider, north.captured_minor, north.refunded_minor, north.fee_minor) == ("northpay", 1_000, 0, 39)
     assert (south.provider, south.captured_minor, south.refunded_minor, south.fee_minor) == ("southpay", 1_000, 400, 29)
     assert books.totals("southpay") == [south]
+
+
+def _increment(charge: str, amount_minor: int) -> Request:
+    return Request(kind="increment", amount_minor=amount_minor, currency="USD", charge=charge)
+
+
+def test_an_authorisation_is_raised_and_captured(books):
+    """More is authorised in all, once under a key, and can be captured; no more than that."""
+    charge = _charged(books, capture=False)
+    for _ in range(2):
+        raised = books.perform("northpay", "key-2", _increment(charge, 1_500))
+        assert (raised.status, raised.amount_minor, raised.reference) == ("incremented", 1_500, charge)
+    capture = Request(kind="capture", amount_minor=1_501, currency="USD", charge=charge)
+    assert books.perform("northpay", "key-3", capture).code == "amount_too_large"
+    assert books.perform("northpay", "key-4", replace(capture, amount_minor=1_500)).status == "captured"
+    assert books.perform("northpay", "key-5", _increment(charge, 2_000)).code == "charge_not_incrementable"
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "changes", "status", "code"),
+    [
+        (1_000, {}, "refused", "amount_too_small"),
+        (1_500, {"payment_method": "pm_test_incrementDeclined"}, "declined", "insufficient_funds"),
+        (1_500, {"capture": True}, "refused", "charge_not_incrementable"),
+    ],
+)
+def test_an_authorisation_that_is_not_raised_stays(books, amount_minor, changes, status, code):
+    """No more than now, an issuer that says no, a charge that is captured: the charge is as it was."""
+    charge = _charged(books, **{"capture": False, **changes})
+    before = books.charge("northpay", charge)
+    answer = books.perform("northpay", "key-2", _increment(charge, amount_minor))
+    assert (answer.status, answer.code) == (status, code)
+    assert books.charge("northpay", charge) == before
+
+
+def test_not_every_provider_raises_authorisations(books):
+    """southpay refuses it, before any effect."""
+    charge = books.perform("southpay", "key-1", replace(CHARGE, capture=False)).reference
+    answer = books.perform("southpay", "key-2", _increment(charge, 1_500))
+    assert (answer.status, answer.code) == ("refused", "increment_unsupported")
+    assert books.charge("southpay", charge).authorized_minor == 1_000
