@@ -94,6 +94,7 @@ def _operation(
     yield "<h4>Parameters</h4><table><tbody>"
     for where, one in rows:
         yield _row(one["name"], one["schema"], where=where, required=one["required"], words=one.get("description", ""))
+        yield from _rows(one["schema"], one["name"], 1)
     yield from _rows(given, "", 1)
     yield "</tbody></table>"
     if operation.get("x-not-supported"):
