@@ -47,6 +47,10 @@ class Checker:
             "balance transactions say what the ledger says",
             "SELECT event_id, net_minor, ledger_minor FROM proof_balances",
         )
+        yield self._nothing(
+            "payouts, ledger and balance transactions say the same",
+            "SELECT tenant, provider, currency FROM proof_payouts WHERE NOT holds",
+        )
         yield from self._settled()
         yield self._nothing(
             "every movement is in exactly one settlement window, and closed windows never change",
@@ -157,10 +161,30 @@ class Checker:
         }
         detail = f"{len(ours)} pairs of provider and currency" if not unequal else f"ours, theirs: {unequal}"
         yield Check("the providers' books say the same", not unequal, detail)
+        yield from self._payouts_agree(summary)
         doubled = summary["payments_held_twice"]
         yield Check(
             "no payment was charged twice", not doubled, "none found" if not doubled else f"such as {doubled[:3]}"
         )
+
+    def _payouts_agree(self, summary: dict[str, Any]) -> Iterator[Check]:
+        """What the providers paid out is what our payouts say, each once."""
+        theirs = {
+            (line["provider"], line["currency"]): line["paid_minor"]
+            for line in summary["payouts"]
+            if line["paid_minor"]
+        }
+        ours = {
+            (provider, currency): int(paid_minor)
+            for provider, currency, paid_minor in self._warehouse.rows(
+                "SELECT provider, currency, sum(amount_minor) FROM payouts WHERE status = 'paid' GROUP BY provider, currency"
+            )
+        }
+        agree = ours == theirs
+        detail = f"{len(ours)} pairs of provider and currency" if agree else f"ours: {ours}, theirs: {theirs}"
+        yield Check("the providers' payouts are ours", agree, detail)
+        doubled = summary["payouts_made_twice"]
+        yield Check("no payout was made twice", not doubled, f"such as {doubled[:3]}" if doubled else "none found")
 
 
 def _sha256(value: bytes) -> str:

@@ -23,7 +23,7 @@ from connectors.clickhouse import verify
 from connectors.clickhouse.client import Client, connect
 from connectors.clickhouse.errors import WarehouseError
 from infra.cli._progress import Progress as StackProgress
-from infra.demo import bad, show
+from infra.demo import bad, payouts, show
 from infra.demo.checks import Check, Checker
 from infra.demo.intents import Planned, disputes
 from infra.demo.upstream import Tally, Upstream
@@ -204,6 +204,8 @@ def _go(
         expected = len(plans) + others
         wait_quiet(read, warehouse, expected=expected, rejected=len(bad_records), disputed=disputed, out=out)
         show.settlement(warehouse, out)
+        _pay_out(read, warehouse, out)
+        show.payouts(warehouse, out)
         show.disputes(warehouse, out)
         show.audit(warehouse, out)
         out.rule("4. Do the figures add up?")
@@ -215,6 +217,14 @@ def _go(
         return checks
     finally:
         warehouse.close()
+
+
+def _pay_out(read: environment.Environment, warehouse: Client, out: Console) -> None:
+    asked = payouts.ask(read, warehouse)
+    with out.status(f"waiting for {len(asked)} payouts, one for each tenant and currency"):
+        if not payouts.wait_paid(read, warehouse, payouts=len(asked), deadline_s=_QUIET_DEADLINE_S):
+            message = f"{len(asked)} payouts were not all paid and landed within {_QUIET_DEADLINE_S:.0f} s"
+            raise DemoError(message, remedy="read the logs: clearline logs gateway worker-0 --data DIR")
 
 
 def _send_from_another_process(read: environment.Environment, out: Console) -> int:

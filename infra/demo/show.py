@@ -15,6 +15,10 @@ SELECT tenant, provider, currency, count(), sum(movements), sum(captured_minor),
     sum(net_minor), sum(late_movements)
 FROM settlement_windows GROUP BY tenant, provider, currency ORDER BY tenant, currency, provider
 """
+_PAYOUTS = """
+SELECT tenant, provider, status, currency, count(), sum(amount_minor) FROM payouts
+GROUP BY tenant, provider, status, currency ORDER BY tenant, currency, provider, status
+"""
 _DISPUTES = """
 SELECT provider, status, currency, count(), sum(withdrawn_minor), sum(fee_minor) FROM disputes
 GROUP BY provider, status, currency ORDER BY provider, status, currency
@@ -42,6 +46,18 @@ def settlement(warehouse: Client, out: Console) -> None:
     for tenant, provider, currency, windows, movements, *sums, late in warehouse.rows(_SETTLEMENT):
         money = (format_minor(int(amount), currency) for amount in sums)
         table.add_row(tenant, provider, str(windows), str(movements), *money, str(late))
+    out.print(table)
+
+
+def payouts(warehouse: Client, out: Console) -> None:
+    """Prints what was paid out to each tenant, by provider."""
+    table = Table(title="Payouts, from ClickHouse", title_justify="left")
+    for column in ("tenant", "provider", "status"):
+        table.add_column(column)
+    for column in ("payouts", "paid out"):
+        table.add_column(column, justify="right")
+    for tenant, provider, status, currency, count, amount_minor in warehouse.rows(_PAYOUTS):
+        table.add_row(tenant, provider, status, str(count), format_minor(int(amount_minor), currency))
     out.print(table)
 
 
