@@ -9,11 +9,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from schemas import catalogue, codec
-from schemas.ids import payout_id
+from schemas.ids import customer_id, payout_id
 from schemas.partitioner import partition_of
 from schemas.records import (
     Attribution,
     ClockTick,
+    CustomerCommand,
     Movement,
     PaymentCommand,
     PayoutCommand,
@@ -23,7 +24,7 @@ from schemas.records import (
     RoutingUpdate,
     Tenant,
 )
-from streams.agents import lifecycle, settlement
+from streams.agents import customers, lifecycle, settlement
 from streams.core import payment_id
 from streams.replay import Bounds
 from streams.runtime import Batch, Output, Record, StateView
@@ -36,11 +37,16 @@ INPUTS, SETTLEMENT = catalogue.PAYMENTS_INPUTS.name, catalogue.SETTLEMENT_INPUTS
 EVENTS, REQUESTS = catalogue.PAYMENTS_EVENTS.name, catalogue.PROVIDER_REQUESTS.name
 REPLIES, REJECTED = catalogue.PAYMENTS_REPLIES.name, catalogue.RECORDS_REJECTED.name
 WINDOWS, DIGESTS = catalogue.SETTLEMENT_EVENTS.name, catalogue.AUDIT_DIGESTS.name
-STATE = {"lifecycle": catalogue.LIFECYCLE_CHANGELOG.name, "settlement": catalogue.SETTLEMENT_CHANGELOG.name}
+CUSTOMERS = catalogue.CUSTOMERS_INPUTS.name
+STATE = {
+    "lifecycle": catalogue.LIFECYCLE_CHANGELOG.name,
+    "settlement": catalogue.SETTLEMENT_CHANGELOG.name,
+    "customers": catalogue.CUSTOMERS_CHANGELOG.name,
+}
 GROUPS = {
     "clearline-lifecycle": INPUTS,
     "clearline-settlement": SETTLEMENT,
-    "clearline-customers": catalogue.CUSTOMERS_INPUTS.name,
+    "clearline-customers": CUSTOMERS,
 }
 
 
@@ -161,6 +167,16 @@ class World:
         address = b"acme//" if kind == "claim" else b"acme/northpay/EUR"
         self.put(SETTLEMENT, partition_of(address, PARTITIONS), message, address)
 
+    def customer(self, kind: str, key: str, *, of: str = "", reply: bool = True, **fields: Any) -> None:
+        """A command about a customer."""
+        who = Attribution(actor_kind="api_key", actor_id="key_1", request_id=f"req-{key}", idempotency_key=key)
+        if reply:
+            fields |= {"reply_partition": self.rng.randrange(PARTITIONS), "correlation_id": f"corr-{kind}-{key}"}
+        message = CustomerCommand(
+            tenant="acme", object_id=customer_id("acme", of or key), kind=kind, attribution=who, **fields
+        )
+        self.put(CUSTOMERS, partition_of(b"acme", PARTITIONS), message, b"acme")
+
     def _pay(self, request: PayoutRequest) -> None:
         key = f"{request.tenant}/{request.provider}/{request.currency}".encode()
         for outcome in ("unknown", "in_transit", "paid"):
@@ -180,7 +196,7 @@ class World:
         """Time, on every partition."""
         self.time_ms += later_ms
         for number in range(PARTITIONS):
-            for topic in (INPUTS, SETTLEMENT):
+            for topic in (INPUTS, SETTLEMENT, CUSTOMERS):
                 self.put(topic, number, ClockTick(time_ms=self.time_ms, source="test"), b"tick")
 
     def work(self) -> None:
@@ -191,6 +207,9 @@ class World:
         settle = settlement.Settlement(partitions=PARTITIONS, reply_partitions=PARTITIONS)
         for number in range(PARTITIONS):
             self._work("settlement", number, SETTLEMENT, settle, settlement.reject)
+        serve = customers.Customers(partitions=PARTITIONS, reply_partitions=PARTITIONS, keys=None)
+        for number in range(PARTITIONS):
+            self._work("customers", number, CUSTOMERS, serve, customers.reject)
 
     def _work(self, fold: str, number: int, topic: str, handle: Any, reject: Any) -> None:
         store = self.stores.setdefault((fold, number), _Store())
@@ -266,6 +285,14 @@ def history(payments: int = 40, *, days: int = 3, seed: int = 5) -> World:
             world.payout(kind, f"payout-{day}", amount_minor=500, description="rent")
         world.payout("create", f"more-{day}", amount_minor=10**9)
         world.payout("create", f"not-{day}", amount_minor=0)
+        for number in range(3):
+            world.customer("create_customer", f"shopper-{day}-{number}", metadata={"day": str(day)})
+        world.customer("delete_customer", f"gone-{day}", of=f"shopper-{day}-1")
+        world.customer("delete_customer", f"nobody-{day}", of="nobody", reply=False)
+        world.create(
+            f"saving-{day}", customer=customer_id("acme", f"shopper-{day}-0"), setup_future_usage="off_session"
+        )
+        world.put(CUSTOMERS, day % PARTITIONS, b"not avro at all", None)
         if day == 1:
             world.payout("cancel", "called-off", of=f"payout-{day}")
         world.work()

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from schemas import codec
-from schemas.records import AuditDigest, ClockTick, Movement, PaymentEvent, ProviderRequest, Reply
+from schemas import catalogue, codec
+from schemas.records import AuditDigest, ClockTick, CustomerCommand, Movement, PaymentEvent, ProviderRequest, Reply
 from streams.core import InvariantBroken
 from streams.replay import ALGORITHM, Bounds, Difference, InputsGone, NotComparable, Report, replay
 from streams.replay.published import compare, read
 from tests.unit.replay import _recorded
 from tests.unit.replay._recorded import (
+    CUSTOMERS,
     DIGESTS,
     EVENTS,
     INPUTS,
@@ -30,6 +31,7 @@ from tests.unit.replay._recorded import (
     movements,
 )
 
+CUSTOMER_EVENTS = catalogue.CUSTOMERS_EVENTS.name
 MADE = history()
 BUSY = next(number for number in range(PARTITIONS) if MADE.log.records[WINDOWS, number])
 """The partition that the only flow's windows are on."""
@@ -58,7 +60,9 @@ def test_a_recorded_history_is_equal(log):
     """Everything that the workers wrote is found again: each record of each topic, and each key of state."""
     report = replay(log)
     assert report.equal, [found for fold in report.folds for found in fold.differences]
-    assert report.inputs == sum(len(log.records[topic, number]) for topic in (INPUTS, SETTLEMENT) for number in (0, 1))
+    assert report.inputs == sum(
+        len(log.records[topic, number]) for topic in (INPUTS, SETTLEMENT, CUSTOMERS) for number in (0, 1)
+    )
     assert report.not_comparable == 0
     for topic in (EVENTS, REQUESTS, REPLIES, WINDOWS, REJECTED):
         recorded = sum(len(log.records[topic, number]) for number in range(PARTITIONS))
@@ -66,6 +70,10 @@ def test_a_recorded_history_is_equal(log):
         assert sum(fold.topics[topic].equal for fold in report.folds if topic in fold.topics) == recorded
     moved = sum(len(movements(log, number)) for number in range(PARTITIONS))
     assert sum(fold.topics[SETTLEMENT].equal for fold in report.folds if fold.fold == "lifecycle") == moved > 20
+    wished = sum(fold.topics[CUSTOMERS].equal for fold in report.folds if fold.fold == "lifecycle")
+    told = sum(fold.topics[CUSTOMER_EVENTS].equal for fold in report.folds if fold.fold == "customers")
+    assert (wished, told) == (len(wishes(log)), sum(len(log.records[CUSTOMER_EVENTS, n]) for n in range(PARTITIONS)))
+    assert min(wished, told) > 0
     for fold in report.folds:
         state = MADE.stores[fold.fold, fold.partition].data
         assert fold.topics[STATE[fold.fold]].equal == len(state) > 0
@@ -536,3 +544,27 @@ def test_a_damaged_published_digest_is_told(log):
 def test_bounds_are_what_a_log_promises(log):
     """The double keeps to the seam: it returns what lies within the bounds and nothing else."""
     assert [record.offset for record in log.read(EVENTS, 0, Bounds(2, 5))] == [2, 3, 4]
+
+
+def wishes(log: MemoryLog) -> list[tuple[int, int]]:
+    """Partition and place of what payments asked the customers' fold."""
+    return [
+        (number, place)
+        for number in range(PARTITIONS)
+        for place, record in enumerate(log.records[CUSTOMERS, number])
+        if (record.value or b"")[:1] == b"\x00"
+        and isinstance(message := codec.decode(record.value), CustomerCommand)
+        and message.kind == "save_method"
+    ]
+
+
+def test_what_happened_to_customers_is_compared(log):
+    """A changed event of a customer, and a method that no payment asked to save, are each found where they are."""
+    number = next(n for n in range(PARTITIONS) if log.records[CUSTOMER_EVENTS, n])
+    log.change(CUSTOMER_EVENTS, number, 1, lambda value: changed(value, "type", "customer.forged"))
+    report = replay(log)
+    assert report.difference_count == 1
+    assert the_first(report, "customers", number).topic == CUSTOMER_EVENTS
+    number, place = wishes(log)[0]
+    log.change(CUSTOMERS, number, place, lambda value: changed(value, "customer", "cus_" + "0" * 24))
+    assert any(one.topic == CUSTOMERS for fold in replay(log).folds for one in fold.differences)
