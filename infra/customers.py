@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from infra.errors import KafkaUnreachable
 from schemas import codec
-from schemas.catalogue import CUSTOMERS_KEYS, PAYMENTS_EVENTS, Topic
+from schemas.catalogue import CUSTOMERS_EVENTS, CUSTOMERS_KEYS, PAYMENTS_EVENTS, Topic
 from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, producer_config
 from schemas.environment import Environment
 from schemas.errors import SealBroken
-from schemas.records import Attribution, CustomerKey, PaymentEvent
+from schemas.records import Attribution, CustomerEvent, CustomerKey, CustomerObject, PaymentEvent
 from schemas.sealing import MasterKeys, unwrap
 
 _TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
@@ -25,7 +25,7 @@ _STALLED_S = 60.0
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment's personal data, opened. `why` says why there is none: its key was erased, or is not to be found."""
+    """A payment's personal data, or a customer's own (then `payment_id` is its cus_...), opened. `why` says why there is none: its key was erased, or is not to be found."""
 
     payment_id: str
     key_id: str
@@ -45,9 +45,13 @@ def keys_of(settings: Environment, tenant: str, customer: str) -> list[CustomerK
 
 
 def show(settings: Environment, masters: MasterKeys, keys: list[CustomerKey]) -> list[Shown]:
-    """What the payments sealed with these keys say, from their events. Raises `KafkaUnreachable`, `MasterKeyMissing`."""
+    """
+    What the customers and payments sealed with these keys say, from their events.
+
+    Raises `KafkaUnreachable`, `MasterKeyMissing`.
+    """
     by_id = {(key.tenant, key.key_id): key for key in keys}
-    shown: dict[str, Shown] = {}
+    shown: dict[str, Shown] = {one.payment_id: one for one in _of_customers(settings, masters, by_id)}
     for message in _committed(settings, PAYMENTS_EVENTS):
         event = codec.decode(message.value() or b"", expected=PAYMENTS_EVENTS.records)
         assert isinstance(event, PaymentEvent)
@@ -57,6 +61,29 @@ def show(settings: Environment, masters: MasterKeys, keys: list[CustomerKey]) ->
         if key is not None and event.payment.personal:
             shown[event.payment_id] = _opened(masters, key, event.payment_id, event.payment.personal)
     return list(shown.values())
+
+
+def _of_customers(
+    settings: Environment, masters: MasterKeys, by_id: Mapping[tuple[str, str], CustomerKey]
+) -> Iterator[Shown]:
+    """Customers as they stand after their newest events; each field may be sealed with a key of its own."""
+    newest: dict[tuple[str, str], CustomerObject] = {}
+    for message in _committed(settings, CUSTOMERS_EVENTS):
+        event = codec.decode(message.value() or b"", expected=CUSTOMERS_EVENTS.records)
+        assert isinstance(event, CustomerEvent)
+        if event.customer is not None:
+            newest[event.tenant, event.object_id] = event.customer
+    for (tenant, customer), one in newest.items():
+        fields = [(field, by_id[tenant, field.key_id]) for field in one.personal if (tenant, field.key_id) in by_id]
+        personal: dict[str, str] = {}
+        why = ""
+        for field, key in fields:
+            # As the API seals them: bound to the customer and to the field's name.
+            opened = _opened(masters, key, f"{customer}/{field.name}", field.sealed)
+            personal |= opened.personal
+            why = why or opened.why
+        if fields:
+            yield Shown(payment_id=customer, key_id=fields[0][1].key_id, personal=personal, why=why)
 
 
 def erase(settings: Environment, keys: list[CustomerKey], *, attribution: Attribution) -> list[CustomerKey]:
