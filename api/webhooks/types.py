@@ -16,7 +16,8 @@ import msgspec
 
 from api.customers import render as customers
 from api.http import render, versions
-from schemas.records import CustomerEvent, PaymentEvent, WebhookDelivery, WebhookEndpoint
+from api.payouts import render as payouts
+from schemas.records import CustomerEvent, PaymentEvent, PayoutEvent, PayoutObject, WebhookDelivery, WebhookEndpoint
 
 ALL = "*"
 ENABLED_EVENTS_MAX = 200
@@ -25,8 +26,8 @@ TYPE_CHARS_MAX = 100
 _ID_DIGITS = 24
 
 
-TOLD = (PaymentEvent, CustomerEvent)
-Event: TypeAlias = PaymentEvent | CustomerEvent
+TOLD = (PaymentEvent, PayoutEvent, CustomerEvent)
+Event: TypeAlias = PaymentEvent | PayoutEvent | CustomerEvent
 """What endpoints hear of."""
 
 
@@ -127,6 +128,8 @@ def about(event: Event) -> str:
     match event:
         case PaymentEvent():
             return event.payment_id
+        case PayoutEvent():
+            return event.payout_id
         case CustomerEvent():
             return event.object_id
 
@@ -175,6 +178,8 @@ def _object(event: Event, event_type: str, *, livemode: bool) -> dict[str, Any]:
     match event:
         case PaymentEvent():
             return _of_payment(event, event_type, livemode=livemode)
+        case PayoutEvent():
+            return payouts.payout(event.payout or PayoutObject(id=event.payout_id), livemode=livemode)
         case CustomerEvent():
             return _of_customer(event, livemode=livemode)
 

@@ -19,6 +19,8 @@ from schemas.records import (
     MethodObject,
     PaymentEvent,
     PaymentObject,
+    PayoutEvent,
+    PayoutObject,
     RefundObject,
     SealedField,
     SetupObject,
@@ -195,3 +197,23 @@ def test_customers_events_are_told_without_personal_data():
         assert (body["type"], body["data"]["object"]["object"]) == (event.type, name)
         assert body["clearline"] == {"payment": None, "sequence": 2, "previous_event": "evt_b"}
         assert b"sealed" not in raw
+
+
+def test_payouts_are_told():
+    """A payout's event is told as it is, with the payout after it and its place in the payout's history."""
+    event = PayoutEvent(
+        event_id="evt_p",
+        type="payout.paid",
+        tenant="acme",
+        payout_id="po_1",
+        sequence=3,
+        previous_event_id="evt_o",
+        occurred_ms=9_000,
+        to_status="paid",
+        payout=PayoutObject(id="po_1", amount_minor=500, currency="EUR", status="paid"),
+    )
+    [delivery] = types.deliveries(event, b"raw", place=PLACE, endpoints=[endpoint()], queued_ms=5)
+    assert (delivery.payment_id, delivery.event_type) == ("po_1", "payout.paid")
+    body = json.loads(types.body(event, event_type="payout.paid", api_version=versions.NEWEST, livemode=False))
+    assert (body["data"]["object"]["object"], body["data"]["object"]["amount"]) == ("payout", 500)
+    assert body["clearline"] == {"payment": None, "sequence": 3, "previous_event": "evt_o"}
