@@ -19,7 +19,6 @@ _ERRORS = {
     "402": "The payment was declined or failed; the error holds it as it stands.",
     "403": "The key may not do this.",
     "404": "No such object, for this tenant.",
-    "405": "The path is known, the method is not.",
     "409": "A request with the same idempotency key is still running.",
     "429": "Too many requests; nothing was begun. `Retry-After` says when.",
     "500": "A fault of ours.",
