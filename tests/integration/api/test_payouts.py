@@ -186,6 +186,7 @@ def test_another_tenants_payouts_are_not_there(api, payee, acme) -> None:
     with pytest.raises(urllib.error.HTTPError) as missing:
         stranger.get(f"/v1/settlement_windows/{window}")
     assert missing.value.code == 404
+    missing.value.close()
     assert payee.get(f"/v1/settlement_windows/{window}")["id"] == window
 
 
