@@ -143,6 +143,7 @@ ERROR = closed(
                 "decline_code": TEXT,
                 "charge": TEXT,
                 "payment_intent": ref("payment_intent"),
+                "setup_intent": ref("setup_intent"),
             },
         )
     }
