@@ -7,6 +7,8 @@ import uuid
 import pytest
 import stripe
 
+from tests.integration._house import wait_until
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
@@ -193,3 +195,56 @@ def test_another_tenant_sees_nothing_of_them(acme, api) -> None:
         assert answers[0][0] == 404, number
     assert acme.v1.customers.retrieve(customer.id).name == "Jenny Rosen"
     assert acme.v1.payment_methods.retrieve(method.id).customer == customer.id
+
+
+def test_payments_use_and_save_methods(acme) -> None:
+    """A payment saves its method once it succeeds; later ones are charged by it, for its customer only."""
+    customer = person(acme)
+    first = acme.v1.payment_intents.create(
+        {
+            "amount": 1_000,
+            "currency": "eur",
+            "customer": customer.id,
+            "payment_method": "pm_card_visa",
+            "setup_future_usage": "off_session",
+            "confirm": True,
+        }
+    )
+    assert (first.status, first.setup_future_usage) == ("succeeded", "off_session")
+    assert first.payment_method != "pm_card_visa"
+
+    def saved() -> list[str]:
+        return [one.id for one in acme.v1.payment_methods.list({"customer": customer.id}).data]
+
+    assert wait_until(saved, "the method is saved") == [first.payment_method]
+    later = {
+        "amount": 700,
+        "currency": "eur",
+        "customer": customer.id,
+        "payment_method": first.payment_method,
+        "off_session": True,
+        "confirm": True,
+    }
+    options = key()
+    second = acme.v1.payment_intents.create(later, options)
+    assert (second.status, second.payment_method) == ("succeeded", first.payment_method)
+    waiting = acme.v1.payment_intents.create({"amount": 500, "currency": "eur", "customer": customer.id})
+    third = acme.v1.payment_intents.confirm(waiting.id, {"payment_method": first.payment_method})
+    assert (third.status, third.payment_method) == ("succeeded", first.payment_method)
+    stranger = acme.v1.customers.create({"metadata": {"who": "else"}})
+    for change in ({"customer": stranger.id}, {"customer": ""}):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            acme.v1.payment_intents.create({**later, **change})
+        assert refused.value.code == "payment_method_customer_mismatch"
+    for change in ({"customer": "cus_" + "0" * 24}, {"customer": "cus_17"}, {"payment_method": "pm_" + "0" * 24}):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            acme.v1.payment_intents.create({**later, **change})
+        assert (refused.value.code, refused.value.param) == ("resource_missing", next(iter(change)))
+    own_name = acme.v1.payment_intents.create({"amount": 5, "currency": "eur", "customer": "customer-17"})
+    assert own_name.customer == "customer-17"
+    acme.v1.customers.delete(customer.id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        acme.v1.payment_intents.create(later)
+    assert refused.value.param == "customer"
+    again = acme.v1.payment_intents.create(later, options)
+    assert (again.id, again.last_response.headers["Idempotent-Replayed"]) == (second.id, "true")
