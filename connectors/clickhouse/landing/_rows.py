@@ -120,24 +120,27 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
             tables.setdefault(BALANCE_TRANSACTIONS.name, []).append(
                 _payout_transaction(record, record.transaction, raw)
             )
-    elif isinstance(record, records.Rejection):
-        legs = []
-        tables.setdefault(REJECTIONS.name, []).append(_rejection(record) + end)
-    elif isinstance(record, records.WebhookDelivery):
-        legs = []
-        tables.setdefault(WEBHOOK_ATTEMPTS.name, []).append(_webhook_attempt(record) + end)
-    elif isinstance(record, records.CustomerEvent):
-        legs = []
-        tables.setdefault(CUSTOMER_EVENTS.name, []).append(_customer_event(record) + end)
     elif isinstance(record, records.ClockTick):
         return False
     else:
         legs = []
-        tables.setdefault(PAYMENT_INPUTS.name, []).append(_payment_input(record) + end)
+        name, row = _without_money(record)
+        tables.setdefault(name, []).append(row + end)
     if legs:
         tables.setdefault(LEDGER_ENTRIES.name, []).extend(legs)
         tally.postings += len(legs)
     return True
+
+
+def _without_money(record: records.Record) -> tuple[str, Row]:
+    """The table and the row of a record that books nothing."""
+    if isinstance(record, records.Rejection):
+        return REJECTIONS.name, _rejection(record)
+    if isinstance(record, records.WebhookDelivery):
+        return WEBHOOK_ATTEMPTS.name, _webhook_attempt(record)
+    if isinstance(record, records.CustomerEvent):
+        return CUSTOMER_EVENTS.name, _customer_event(record)
+    return PAYMENT_INPUTS.name, _payment_input(record)
 
 
 def _add_error(rows: Rows, raw: Raw, reason: str, message: str) -> bool:
