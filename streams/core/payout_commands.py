@@ -21,6 +21,7 @@ from streams.core import checks, ids, keys, tenants
 from streams.core.checks import (
     DESCRIPTION_CHARS_MAX,
     FINGERPRINT_CHARS_MAX,
+    KEY_CHARS_MAX,
     TEXT_CHARS_MAX,
     _check_amount,
     _check_attribution,
@@ -29,6 +30,7 @@ from streams.core.checks import (
     _check_key,
     _check_metadata,
     _check_texts_and_cards,
+    _check_traceparent,
     _refuse,
 )
 from streams.core.decision import Decision, Input, View
@@ -242,6 +244,7 @@ def _check(asked: PayoutCommand) -> None:
         _check_amount(asked.amount_minor)
     _check_currency(asked.currency)
     texts = (
+        ("provider", asked.provider, TEXT_CHARS_MAX),
         ("destination", asked.destination, TEXT_CHARS_MAX),
         ("description", asked.description, DESCRIPTION_CHARS_MAX),
         ("fingerprint", asked.fingerprint, FINGERPRINT_CHARS_MAX),
@@ -263,12 +266,19 @@ def _check_result(told: PayoutResult) -> None:
         raise Refused(reason="unknown_currency", field="currency", message="currency must be an active ISO 4217 code.")
     if told.outcome == "unrecognized":
         _refuse("invalid_field", "outcome", "This version does not know this outcome.")
+    who = told.attribution
+    _check_traceparent(who.traceparent, "attribution.traceparent")
     texts = (
         ("payout_id", told.payout_id, TEXT_CHARS_MAX),
         ("request_id", told.request_id, TEXT_CHARS_MAX),
         ("provider", told.provider, TEXT_CHARS_MAX),
         ("provider_reference", told.provider_reference, TEXT_CHARS_MAX),
         ("failure_code", told.failure_code, TEXT_CHARS_MAX),
+        ("attribution.actor_id", who.actor_id, TEXT_CHARS_MAX),
+        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
+        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
+        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
     )
     _check_texts_and_cards(texts)
 

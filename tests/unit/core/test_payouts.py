@@ -294,6 +294,7 @@ def test_words_about_nothing_known_are_refused():
     assert till.tell("paid", "k9").refused.field == "payout_id"
     assert till.tell("paid", number=2).refused.field == "request_id"
     assert till.tell("unrecognized").refused.field == "outcome"
+    assert till.tell("paid", failure_code="4242 4242 4242 4242").refused.reason == "card_number"
 
 
 def test_an_idempotency_key_makes_one_payout_and_its_answer_stays():
@@ -332,6 +333,7 @@ def test_a_claim_says_where_the_payout_of_a_key_is_for_good():
         ("currency", "EURO"),
         ("provider", "north/pay"),
         ("provider", ""),
+        ("provider", "4242 4242 4242 4242"),
         ("payout_id", ids.payout_id(TENANT, "another")),
         ("payout_id", "pi_1"),
         ("description", "pay 4242424242424242"),
