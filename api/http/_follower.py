@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config
+from schemas.clients import CLIENT_TIMEOUT_MS, client_config, consumer_config
 
 _POLL_S = 0.2
 _REQUEST_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
@@ -26,6 +27,7 @@ class Follower:
         on_message: Callable[[Message], None],
         failed: Callable[[BaseException], None],
     ) -> None:
+        self._bootstrap, self._extra = bootstrap, extra
         settings = {"enable.partition.eof": True, **extra}
         # Partitions are assigned by hand and nothing is committed: the group is a name that nobody shares.
         self._consumer = Consumer(consumer_config(bootstrap, f"clearline.api.{uuid.uuid4().hex}", settings))
@@ -55,11 +57,14 @@ class Follower:
 
     def ends(self) -> dict[tuple[str, int], int]:
         """Where the partitions end now, as far as it is committed. Blocks; raises KafkaException."""
-        found = {}
-        for topic, partition in self._positions:
-            place = TopicPartition(topic, partition)
-            found[topic, partition] = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_TIMEOUT_S)[1]
-        return found
+        # By a client of its own: the consumer answers nobody else while its thread polls it.
+        admin = AdminClient(client_config(self._bootstrap, dict(self._extra)))
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(*place): latest for place in self._positions}
+        futures = admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+        )
+        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
 
     def close(self) -> None:
         """End the thread and the client."""
