@@ -9,25 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from api.customers.errors import KeysLost, NoMasterKey
+from api.customers._known import Known
+from api.customers.errors import NoMasterKey
 from api.http._follower import Follower
 from api.http.errors import NoAnswer
 from schemas import codec
 from schemas.catalogue import CUSTOMERS_KEYS
 from schemas.clients import CLIENT_TIMEOUT_MS, client_config, producer_config
-from schemas.errors import DecodingError, SealingError
+from schemas.errors import DecodingError
 from schemas.records import Attribution, CustomerKey, SealedField
-from schemas.sealing import MasterKeys, new_personal_key, unwrap, wrap
-
-KEYS_MAX = 1_000_000
-"""Keys that were not erased, in memory, wrapped: about 1 kB each."""
+from schemas.sealing import MasterKeys, new_personal_key, wrap
 
 READ_DEADLINE_S = 60.0
 MADE_DEADLINE_S = 20.0
@@ -48,11 +45,8 @@ class Keyring:
         *,
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._bootstrap, self._extra, self._masters, self._failed = bootstrap, extra, masters, failed
-        self._lock = threading.Lock()
-        self._keys: dict[str, CustomerKey] = {}
-        self._of: dict[tuple[str, str], tuple[str, ...]] = {}
-        """By tenant and customer: keys that were not erased, oldest first."""
+        self._bootstrap, self._extra, self._masters = bootstrap, extra, masters
+        self.known = Known(masters)
         self._awaited: dict[str, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._follower = Follower(bootstrap, extra, on_message=self._on_message, failed=failed)
@@ -89,38 +83,16 @@ class Keyring:
             return tuple(SealedField(name=name) for name in sorted(fields))
         if self._masters is None:
             raise NoMasterKey(next(name for name, text in fields.items() if text))
-        record = self._oldest(tenant, customer)
-        if record is None:
+        if self.known.oldest(tenant, customer) is None:
             await self._make(tenant, customer, attribution, now_ms)
-            record = self._oldest(tenant, customer)
-            if record is None:  # erased in the meantime
-                raise NoAnswer
-        key = unwrap(self._masters, record)
-        return tuple(
-            SealedField(name=name, key_id=key.key_id, sealed=key.seal({name: text}, payment_id=_place(customer, name)))
-            if text
-            else SealedField(name=name)
-            for name, text in sorted(fields.items())
-        )
+        sealed = self.known.seal(fields, tenant=tenant, customer=customer)
+        if sealed is None:  # erased in the meantime
+            raise NoAnswer
+        return sealed
 
     def open(self, fields: Iterable[SealedField], *, tenant: str, customer: str) -> dict[str, str]:
         """What can be read of the fields; what was erased, or can't be opened without its master key, is not in it."""
-        opened: dict[str, str] = {}
-        for field in fields:
-            record = self._keys.get(f"{tenant}/{field.key_id}")
-            if record is None or self._masters is None:
-                continue
-            try:
-                key = unwrap(self._masters, record)
-                opened |= key.open(field.sealed, payment_id=_place(customer, field.name))
-            except SealingError as error:
-                log.warning("a customer's %s can't be opened: %s", field.name, error)
-        return opened
-
-    def _oldest(self, tenant: str, customer: str) -> CustomerKey | None:
-        with self._lock:
-            keys = self._of.get((tenant, customer))
-            return None if not keys else self._keys.get(f"{tenant}/{keys[0]}")
+        return self.known.open(fields, tenant=tenant, customer=customer)
 
     async def _make(self, tenant: str, customer: str, attribution: Attribution, now_ms: int) -> None:
         """A new key on the topic, and seen there."""
@@ -162,7 +134,7 @@ class Keyring:
             log.error("a customer's key at offset %s can't be read: %s", message.offset(), error)  # noqa: TRY400
             return
         assert record is None or isinstance(record, CustomerKey)
-        self.put(name, record)
+        self.known.put(name, record)
         if self._loop is not None and name in self._awaited:
             self._loop.call_soon_threadsafe(self._seen, name)
 
@@ -170,29 +142,3 @@ class Keyring:
         waiting = self._awaited.get(name)
         if waiting is not None:
             waiting.set()
-
-    def put(self, name: str, record: CustomerKey | None) -> None:
-        """Take what the topic says of the key `tenant/ck_...`; an erased one is forgotten."""
-        with self._lock:
-            before = self._keys.pop(name, None)
-            whose = record or before
-            if whose is None:
-                return
-            of = (whose.tenant, whose.customer)
-            keys = self._of.get(of, ())
-            if record is not None and record.status == "active":
-                self._keys[name] = record
-                keys = keys if record.key_id in keys else (*keys, record.key_id)
-            else:
-                keys = tuple(one for one in keys if one != whose.key_id)
-            if keys:
-                self._of[of] = keys
-            else:
-                self._of.pop(of, None)
-        if len(self._keys) > KEYS_MAX:
-            raise KeysLost(f"there are more than {KEYS_MAX} keys of customers; see docs/limits.md")
-
-
-def _place(customer: str, name: str) -> str:
-    """Where a sealed field belongs: moved to another customer or under another name, it does not open."""
-    return f"{customer}/{name}"
