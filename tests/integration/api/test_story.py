@@ -222,3 +222,79 @@ def test_a_version_is_pinned(shop) -> None:
     assert made.last_response.headers["Stripe-Version"] == "2026-08-26.dahlia"
     assert "allowed_payment_method_types" not in made.to_dict()
     assert "allowed_payment_method_types" not in made.latest_charge.payment_intent.to_dict()
+
+
+def test_search(shop) -> None:
+    """Payments and charges are found by what they are and what was written about them, in pages; a query that can't be read says where."""
+    batch = uuid.uuid4().hex
+    asked = {**VISA, "metadata": {"batch": batch}}
+    made = [shop.v1.payment_intents.create({**asked, "amount": 100 * (number + 1)}).id for number in range(3)]
+    bare = shop.v1.payment_intents.create({"amount": 100, "currency": "eur", "metadata": {"batch": batch}}).id
+    query = f"metadata['batch']:'{batch}' AND status:'succeeded'"
+    found = shop.v1.payment_intents.search({"query": query, "limit": 2, "expand": ["data.latest_charge"]})
+    assert [one.id for one in found.data] == made[:0:-1]
+    assert found.data[0].latest_charge.amount == 300
+    assert [one.id for one in found.auto_paging_iter()] == made[::-1]
+    mine = f"metadata['batch']:'{batch}'"
+    for more, ids in (
+        ("amount>100", made[:0:-1]),
+        ("-status:'succeeded'", [bare]),
+        ("metadata['batch']:null", []),
+        (f"customer:'{batch}'", []),
+    ):
+        assert [one.id for one in shop.v1.payment_intents.search({"query": f"{mine} {more}"}).data] == ids
+    either = shop.v1.payment_intents.search({"query": f"{mine} OR customer:'{batch}'"}).data
+    assert {one.id for one in either} == {bare, *made}
+    shop.v1.refunds.create({"payment_intent": made[0]})
+    charges = shop.v1.charges.search({"query": f"{mine} refunded:'true' currency:'eur'"})
+    assert [one.payment_intent for one in charges.data] == made[:1]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        shop.v1.payment_intents.search({"query": "status:succeeded"})
+    assert (refused.value.code, refused.value.param) == ("query_invalid", "query")
+    assert "at character 8" in refused.value.user_message
+    with pytest.raises(stripe.InvalidRequestError) as page:
+        shop.v1.payment_intents.search({"query": query, "page": "nothing"})
+    assert page.value.param == "page"
+
+
+def test_another_tenants_objects_are_not_found(api, shop) -> None:
+    """A search sees what is the caller's own."""
+    batch = uuid.uuid4().hex
+    shop.v1.payment_intents.create({**VISA, "metadata": {"batch": batch}})
+    query = {"query": f"metadata['batch']:'{batch}'"}
+    assert len(shop.v1.payment_intents.search(query).data) == 1
+    other = api.client(api.key("globex"))
+    assert other.v1.payment_intents.search(query).data == []
+    assert other.v1.charges.search(query).data == []
+
+
+def test_a_keys_use_is_known(api) -> None:
+    """When a key was last used is told by the process that it was used at, and shown where keys are listed."""
+    client = api.client(api.key("acme", "--name", "watched"))
+    client.v1.payment_intents.list({"limit": 1})
+
+    def used() -> bool:
+        listed = client.deserialize(client.raw_request("get", "/v1/api_keys?limit=100"), api_mode="V1")
+        return any(one.name == "watched" and one.last_used for one in listed.data)
+
+    wait_until(used, "the key's use is shown")
+
+
+def test_an_authorisation_is_raised(shop) -> None:
+    """More is authorised and captured; a decline leaves the old amount, which can still be captured."""
+    held = shop.v1.payment_intents.create({**VISA, "capture_method": "manual"})
+    raised = shop.v1.payment_intents.increment_authorization(held.id, {"amount": 1_500, "expand": ["latest_charge"]})
+    assert (raised.status, raised.amount, raised.amount_capturable) == ("requires_capture", 1_500, 1_500)
+    assert raised.latest_charge.amount == 1_500
+    with pytest.raises(stripe.InvalidRequestError) as small:
+        shop.v1.payment_intents.increment_authorization(held.id, {"amount": 1_500})
+    assert (small.value.code, small.value.param) == ("amount_too_small", "amount")
+    assert shop.v1.payment_intents.capture(held.id).amount_received == 1_500
+    other = shop.v1.payment_intents.create(
+        {**VISA, "capture_method": "manual", "payment_method": "pm_test_incrementDeclined"}
+    )
+    with pytest.raises(stripe.CardError) as declined:
+        shop.v1.payment_intents.increment_authorization(other.id, {"amount": 1_500})
+    assert (declined.value.code, declined.value.error.decline_code) == ("increment_failed", "insufficient_funds")
+    assert declined.value.error.payment_intent.amount_capturable == 1_000
+    assert shop.v1.payment_intents.capture(other.id).amount_received == 1_000
