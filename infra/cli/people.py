@@ -22,7 +22,6 @@ from schemas.records import Operator, Organization
 _ID_BYTES = 12
 
 
-
 class NoSuchOrganization(InfraError):
     """There is no such organisation."""
 
