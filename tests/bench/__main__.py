@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import engines, landing, latency, payments, recovery
+from tests.bench import api, engines, landing, latency, payments, recovery
 from tests.bench.figures import Figure, lines, save
 from tests.bench.ground import BenchError, ground
 
-PARTS = ("engines", "latency", "payments", "landing", "recovery")
+PARTS = ("engines", "latency", "payments", "landing", "recovery", "api")
 
 
 def main(arguments: list[str]) -> int:
@@ -77,6 +77,12 @@ def _measure(part: str, options: argparse.Namespace, out: Console) -> list[Figur
     if part == "recovery":
         with ground() as there:
             return recovery.measure(there, recovery.QUICK if options.quick else recovery.Sizes(), out)
+    if part == "api":
+        told = api.QUICK if options.quick else api.Sizes()
+        if options.rounds:
+            told = replace(told, rounds=options.rounds)
+        with tempfile.TemporaryDirectory(prefix="clearline-bench-", ignore_cleanup_errors=True) as directory:
+            return api.measure(Path(directory), told, out)
     sizes = landing.QUICK if options.quick else landing.Sizes()
     if options.rounds:
         sizes = replace(sizes, rounds=options.rounds)

@@ -50,6 +50,8 @@ class Figure:
     sides: dict[str, Spread] = field(default_factory=dict)
     ratios: dict[str, Spread] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
+    most: float | None = None
+    """What the value should not be above; None: nobody says."""
     sizes: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class Figure:
             got = self.value if side == "" else self.ratios[side].median
             if got < target:
                 found.append(f"{self.name}{f' / {side}' if side else ''}: {shown(got)} of {shown(target)}")
+        if self.most is not None and self.value > self.most:
+            found.append(f"{self.name}: {shown(self.value)}, at most {shown(self.most)}")
         return found
 
 
@@ -142,6 +146,8 @@ def lines(figure: Figure) -> list[str]:
         found.append(f"  {side:<{width}}  {spread}; ours is {ratio} of it{aim}{wrong}")
     if (target := figure.targets.get("")) is not None:
         found.append(f"  aim {shown(target)}: {'met' if figure.value >= target else 'MISSED'}")
+    if figure.most is not None:
+        found.append(f"  aim at most {shown(figure.most)}: {'met' if figure.value <= figure.most else 'MISSED'}")
     for name, value in figure.details.items():
         found.append(f"  {name}: {value}")
     return found

@@ -9,6 +9,7 @@ import stripe
 
 from infra.kafka import Broker, prepare_quick_starts
 from tests.integration._house import House
+from tests.integration.api._answers import Watched
 
 PARTITIONS = 4
 STARTED = ("warehouse", "simulator", "gateway", "worker-0", "landing", "webhooks", "api")
@@ -29,7 +30,7 @@ class RunningApi:
 
     def client(self, key: str, **options) -> stripe.StripeClient:
         """Stripe's own client, told nothing but where we are."""
-        return stripe.StripeClient(key, base_addresses={"api": self.url}, **options)
+        return stripe.StripeClient(key, base_addresses={"api": self.url}, http_client=Watched(), **options)
 
 
 @pytest.fixture(scope="package")

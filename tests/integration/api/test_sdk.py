@@ -13,6 +13,7 @@ import pytest
 import stripe
 
 from tests.integration._house import wait_until
+from tests.integration.api._answers import look
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -21,13 +22,16 @@ VISA = {"amount": 1_000, "currency": "eur", "payment_method": "pm_card_visa", "c
 
 def raw(api, key: str, path: str, *, parameters=None, **headers: str):
     """A request by hand: status, headers and the body's bytes."""
-    data = None if parameters is None else urllib.parse.urlencode(parameters).encode()
+    sent = None if parameters is None else urllib.parse.urlencode(parameters)
+    data = None if sent is None else sent.encode()
     request = urllib.request.Request(api.url + path, data=data, headers={"Authorization": f"Bearer {key}", **headers})
     try:
         with urllib.request.urlopen(request, timeout=90) as answer:
-            return answer.status, answer.headers, answer.read()
+            status, given, body = answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as refused:
-        return refused.code, refused.headers, refused.read()
+        status, given, body = refused.code, refused.headers, refused.read()
+    look("GET" if data is None else "POST", request.full_url, sent or "", status=status, headers=given, body=body)
+    return status, given, body
 
 
 def test_create_and_confirm(acme) -> None:

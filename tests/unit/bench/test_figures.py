@@ -74,3 +74,12 @@ def test_saved_figures_hold_everything_that_a_comparison_needs(tmp_path):
 def test_numbers_are_shown_with_what_they_say(value, text):
     """Large numbers have no decimals, small ones two."""
     assert shown(value) == text
+
+
+def test_what_should_not_be_above_is_missed_above() -> None:
+    """A time has a ceiling rather than a floor, and its line says whether it was met."""
+    slow, quick = (compare("p99", [value], unit="ms", most=100.0) for value in (120.0, 80.0))
+    assert slow.missed() == ["p99: 120, at most 100"]
+    assert quick.missed() == []
+    assert any("MISSED" in line for line in lines(slow))
+    assert any("met" in line for line in lines(quick))
