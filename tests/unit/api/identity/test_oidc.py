@@ -172,10 +172,13 @@ async def test_an_issuer_that_is_away_or_another_is_none() -> None:
 async def test_the_local_issuer_sends_nobody_elsewhere(change, status) -> None:
     """Other clients, other machines and requests without PKCE get no page; what it repeats is escaped."""
     asked = {"client_id": CLIENT, "redirect_uri": HERE, "state": "s", "nonce": "n", "code_challenge": "c", **change}
-    async with running() as (issuer, _), aiohttp.ClientSession() as browser:
-        async with browser.get(f"{issuer.url}/authorize", params=asked) as page:
-            assert page.status == status
-            assert "<script>" not in await page.text()
+    async with (
+        running() as (issuer, _),
+        aiohttp.ClientSession() as browser,
+        browser.get(f"{issuer.url}/authorize", params=asked) as page,
+    ):
+        assert page.status == status
+        assert "<script>" not in await page.text()
 
 
 @pytest.mark.parametrize(
