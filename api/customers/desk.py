@@ -114,6 +114,15 @@ class Desk:
         assert one is not None
         return render.setup_intent(one, livemode=livemode)
 
+    async def fetch(self, caller: Caller, object_id: str) -> dict[str, Any] | None:
+        """What a payment names as its customer or method; None where that is no object of ours, and the name stays."""
+        if is_customer_id(object_id) or is_method_id(object_id):
+            what = "customer" if is_customer_id(object_id) else "payment_method"
+            caller.identity.require(f"{what}s:read")
+            view = await self._customers.get(caller.identity.tenant, object_id)
+            return None if view is None else self.shown(caller, view.customer or view.methods[0])
+        return render.test_method(object_id, livemode=caller.identity.livemode)
+
     async def expanded(self, caller: Caller, body: dict[str, Any], paths: list[str] | None) -> dict[str, Any]:
         """The body with ids replaced by their objects. Raises `ParameterInvalid` for what can't be expanded."""
         for path in paths or ():

@@ -17,4 +17,5 @@ def routes(commands: Sends, reads: Reads, keyring: Keyring) -> tuple[Route, ...]
     landed = Landed(reads.warehouse)
     saved = Saved(reads.warehouse, landed)
     desk = Desk(commands=commands, customers=reads.customers, keyring=keyring, landed=landed)
+    reads.saved = desk.fetch
     return (*Customers(desk, saved).routes(), *Methods(desk).routes(), *Setups(desk, saved).routes())

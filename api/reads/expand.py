@@ -14,8 +14,8 @@ Fetch = Callable[[str, str], Awaitable[dict[str, Any] | None]]
 """Field name and id to the object; None where it can't be had."""
 
 EXPANDABLE = {
-    "payment_intent": ("latest_charge",),
-    "charge": ("balance_transaction", "payment_intent"),
+    "payment_intent": ("customer", "latest_charge", "payment_method"),
+    "charge": ("balance_transaction", "customer", "payment_intent"),
     "refund": ("balance_transaction", "charge", "payment_intent"),
     "dispute": ("charge", "payment_intent"),
     "balance_transaction": ("source",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
 from api.http import render as shown
@@ -68,6 +68,8 @@ class Reads:
         self.owners = Owners(environment.kafka, dict(environment.kafka_config), failed=failed)
         self.payments = Payments(self.owners, token=environment.internal_token)
         self.customers = Customers(self.owners, token=environment.internal_token)
+        self.saved: Callable[[Caller, str], Awaitable[dict[str, Any] | None]] | None = None
+        """Shows a customer or a saved method by its id; whoever can open personal data sets it."""
         self.warehouse = Warehouse(environment.warehouse)
         self.lists = Lists(self.warehouse)
         self.landed = Landed(self.warehouse)
@@ -235,7 +237,7 @@ class Reads:
         async def fetch(_field: str, object_id: str) -> dict[str, Any] | None:
             kind = _PREFIXES.get(object_id.partition("_")[0])
             if kind is None:
-                return None
+                return None if self.saved is None else await self.saved(caller, object_id)
             caller.identity.require(f"{kind}:read")
             if object_id not in known:
                 known[object_id] = await self._object(kind, caller, object_id)

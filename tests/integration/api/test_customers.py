@@ -225,6 +225,8 @@ def test_payments_use_and_save_methods(acme) -> None:
         "off_session": True,
         "confirm": True,
     }
+    shown = acme.v1.payment_intents.retrieve(first.id, {"expand": ["customer", "payment_method"]})
+    assert (shown.customer.email, shown.payment_method.customer) == ("jenny.rosen@example.com", customer.id)
     options = key()
     second = acme.v1.payment_intents.create(later, options)
     assert (second.status, second.payment_method) == ("succeeded", first.payment_method)
