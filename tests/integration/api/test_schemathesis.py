@@ -28,7 +28,7 @@ from tests._schemas import Schemas
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
-CASES = int(os.environ.get("CLEARLINE_SCHEMATHESIS", "8"))
+CASES = int(os.environ.get("CLEARLINE_SCHEMATHESIS", "5"))
 SEED = 6_735
 TIMEOUT_S = 90
 
