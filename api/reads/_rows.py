@@ -9,6 +9,7 @@ from schemas.records import (
     ChargeObject,
     DisputeObject,
     PaymentObject,
+    PayoutObject,
     RefundObject,
 )
 
@@ -125,6 +126,12 @@ def balance_transaction(row: Row) -> BalanceTransaction:
     """A row of balance_transactions."""
     names = ("type", "gross_minor", "fee_minor", "net_minor", "currency", "source", "available_on_ms", "exchange_rate")
     return BalanceTransaction(id=row["transaction_id"], **{name: row[name] for name in names})
+
+
+def payout(row: Row) -> PayoutObject:
+    """The payout after a row of payout_events."""
+    names = set(PayoutObject.__struct_fields__) & row.keys()
+    return PayoutObject(id=row["payout_id"], status=row["to_status"], **{name: row[name] for name in names})
 
 
 About = Literal["payment_intent", "charge", "refund", "dispute"]

@@ -61,6 +61,8 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True):
     grouped: bool = True
     filters: Mapping[str, str]
     """By the API's name: a condition on one bound parameter of the same name."""
+    also: tuple[str, str] = ("", "")
+    """Another table with objects of this kind, one a row, and its column that stands for the payment; empty: none."""
 
     def places(self, conditions: list[str]) -> str:
         """A query of (id, payment_id, at, tie) of every object of the tenant that meets the conditions."""
@@ -71,7 +73,12 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True):
         )
         tests = " AND ".join(["tenant = {tenant:String}", self.where, *conditions])
         columns = f"{self.id} AS object_id, payment_id, toInt64({at}) AS at, toInt64({tie}) AS tie"
-        return f"SELECT {columns} FROM {self.table} WHERE {tests}{end}"  # noqa: S608 - all of it is our own text
+        found = f"SELECT {columns} FROM {self.table} WHERE {tests}{end}"  # noqa: S608 - all of it is our own text
+        table, stands = self.also
+        if table:
+            columns = f"{self.id} AS object_id, {stands} AS payment_id, toInt64({at}) AS at, toInt64({tie}) AS tie"
+            found = f"{found} UNION ALL SELECT {columns} FROM {table} WHERE {tests}"  # noqa: S608 - ditto
+        return found
 
 
 _TYPE = (
@@ -123,6 +130,7 @@ SOURCES: Mapping[Kind, _Source] = {
         where="event_id != ''",
         grouped=False,
         filters={"type": _TYPE, "types": "type IN {types:Array(String)}"},
+        also=("payout_events", "payout_id"),
     ),
 }
 
@@ -196,14 +204,18 @@ class Lists:
         if not places:
             return []
         newest = "ORDER BY sequence DESC " if source.table == "payment_events" else ""
-        sql = (
-            f"SELECT * FROM {source.table} WHERE tenant = {{tenant:String}} AND payment_id IN {{payments:Array(String)}} "  # noqa: S608
-            f"AND {source.id} IN {{ids:Array(String)}} {newest}LIMIT 1 BY {source.id}"
-        )
         ids = [place.id for place in places]
         payments = sorted({place.payment_id for place in places})
-        rows = await self._warehouse.rows(sql, {"tenant": tenant, "payments": payments, "ids": ids})
-        by_id = {row[source.id]: row for row in rows}
+        by_id: dict[str, dict[str, Any]] = {}
+        for table, stands in ((source.table, "payment_id"), source.also):
+            if not table or len(by_id) == len(ids):
+                continue
+            sql = (
+                f"SELECT * FROM {table} WHERE tenant = {{tenant:String}} AND {stands} IN {{payments:Array(String)}} "  # noqa: S608
+                f"AND {source.id} IN {{ids:Array(String)}} {newest}LIMIT 1 BY {source.id}"
+            )
+            rows = await self._warehouse.rows(sql, {"tenant": tenant, "payments": payments, "ids": ids})
+            by_id |= {row[source.id]: row for row in rows}
         return [by_id[one] for one in ids]
 
     async def transactions(self, tenant: str, sources: list[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.http import render
+from api.payouts import render as payouts
 from api.reads import _rows
 from schemas.records import BalanceTransaction
 
@@ -107,7 +108,7 @@ def event(row: dict[str, Any], *, livemode: bool, api_version: str) -> dict[str,
         "request": {"id": row["request_id"] or None, "idempotency_key": row["idempotency_key"] or None},
         "type": row["type"],
         "clearline": {
-            "payment_intent": row["payment_id"],
+            "payment_intent": row.get("payment_id"),
             "previous_event": row["previous_event_id"] or None,
             "sequence": row["sequence"],
         },
@@ -116,6 +117,8 @@ def event(row: dict[str, Any], *, livemode: bool, api_version: str) -> dict[str,
 
 def object_of(row: dict[str, Any], *, livemode: bool) -> dict[str, Any]:
     """What an event is about."""
+    if "payout_id" in row:
+        return payouts.payout(_rows.payout(row), livemode=livemode)
     kind = _rows.about(row)
     if kind == "charge":
         return render.charge(_rows.charge(row), _rows.payment(row), livemode=livemode)

@@ -148,7 +148,7 @@ class Reads:
         filters: dict[str, Parameter] = {name: given[name] for name in SOURCES[kind].filters if given.get(name)}
         tenant = caller.identity.tenant
         await self.landed.wait(tenant)
-        if kind == "balance_transactions":
+        if kind in ("balance_transactions", "events"):
             await self.landed_payouts.wait(tenant)
         found = await self.lists.page(kind, tenant, page, filters)
         return render.listed(url, await self.data(kind, caller, found, paths), has_more=found.has_more)

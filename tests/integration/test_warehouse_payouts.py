@@ -5,6 +5,12 @@ import uuid
 
 import pytest
 
+from api.payouts.lists import Lists
+from api.reads.landed import LandedPayouts
+from api.reads.lists import Lists as EventLists
+from api.reads.lists import Page
+from api.reads.render import event
+from api.reads.warehouse import Warehouse
 from connectors.clickhouse import migrate
 from connectors.clickhouse.landing import _rows
 from connectors.clickhouse.landing._log import Log
@@ -12,6 +18,7 @@ from connectors.clickhouse.landing._rows import Place, Raw
 from schemas import codec, environment
 from tests._landing import WarehouseProcess
 from tests.unit.core.test_payouts import Till
+from tests.unit.core.world import TENANT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -114,3 +121,48 @@ def test_what_somebody_takes_out_of_a_book_is_seen(client, tampering):
     """A leg, a transaction, an event that changed money, one that changed none."""
     client.execute(f"{tampering} SETTINGS mutations_sync = 2")
     assert client.rows("SELECT * FROM proof_payouts WHERE NOT holds")
+
+
+async def test_what_the_api_asks_of_them(client, server):
+    """Pages both ways, an event with its payout as it was, windows and proofs, each as the API shows it."""
+    place = environment.warehouse(f"{server}/{client.rows('SELECT currentDatabase()')[0][0]}")
+    warehouse = Warehouse(place)
+    await warehouse.start()
+    try:
+        await _asked(warehouse)
+    finally:
+        await warehouse.close()
+
+
+async def _asked(warehouse: Warehouse) -> None:
+    events = await EventLists(warehouse).page("events", TENANT, Page(limit=3), {"type": "payout.*"})
+    shown = [event(row, livemode=False, api_version="") for row in events.rows]
+    assert events.has_more
+    assert [one["type"] for one in shown] == ["payout.created", "payout.updated", "payout.failed"]
+    assert shown[0]["data"]["object"]["status"] == "pending"
+    assert (shown[2]["data"]["object"]["failure_code"], shown[2]["clearline"]["sequence"]) == ("no_account", 4)
+    older = Page(limit=100, starting_after=events.places[-1].id)
+    rest = await EventLists(warehouse).page("events", TENANT, older, {"type": "payout.*"})
+    assert (len(rest.places), rest.has_more) == (13, False)
+    place = await EventLists(warehouse).find("events", TENANT, events.places[0].id)
+    assert place == events.places[0]
+    assert (await EventLists(warehouse).row("events", TENANT, place))["payout_id"] == place.payment_id
+
+    lists = Lists(warehouse, LandedPayouts(warehouse))
+    page = await lists.payouts(TENANT, {"limit": 2})
+    assert ([row["amount_minor"] for row in page.rows][:1], page.has_more) == ([50], True)
+    back = await lists.payouts(TENANT, {"ending_before": page.rows[-1]["object_id"]})
+    assert [row["object_id"] for row in back.rows] == [page.rows[0]["object_id"]]
+    failed = await lists.payouts(TENANT, {"status": "failed", "currency": "eur"})
+    told = await lists.transactions(TENANT, [row["object_id"] for row in failed.rows])
+    assert len(failed.rows) == 2
+    assert all(taken and returned for taken, returned in told.values())
+    (window,) = (await lists.windows(TENANT, {"status": "closed"})).rows
+    sums, made = await lists.moved(TENANT, [window["object_id"]])
+    assert (sums[window["object_id"]], made) == ({"capture": 10_000}, {})
+    assert await lists.payable(TENANT, "EUR") == {"northpay": 10_000 - 1_254}
+    proofs = {row["kind"]: (row["expected"], row["found"], row["records"]) for row in await lists.proofs(TENANT)}
+    assert proofs["payouts_to_ledger"] == proofs["payouts_to_balance_transactions"] == (1_254, 1_254, 6)
+    assert proofs["payments_to_windows"][1:] == (10_000, 1)
+    assert await lists.payout("another", page.rows[0]["object_id"]) is None
+    assert (await lists.windows("another", {})).rows == []

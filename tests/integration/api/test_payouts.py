@@ -134,6 +134,15 @@ def test_a_payouts_life(api, payee) -> None:
     assert left == next(one.amount for one in before.available if one.currency == "eur") - 5_000
     moved = payee.client.v1.balance_transactions.list({"type": "payout", "source": made.id}).data
     assert [(one.amount, one.net, one.fee, one.id) for one in moved] == [(-5_000, -5_000, 0, paid.balance_transaction)]
+    told = payee.client.v1.events.list({"type": "payout.*", "limit": 100}).data
+    ours = [one for one in reversed(told) if one.data.object.id == made.id]
+    assert [one.type for one in ours][:2] == ["payout.created", "payout.updated"]
+    assert (ours[-1].type, ours[-1].data.object.status) == ("payout.paid", "paid")
+    assert payee.client.v1.events.retrieve(ours[0].id).data.object.status == "pending"
+    assert {one.type.partition(".")[0] for one in payee.client.v1.events.list({"limit": 100}).auto_paging_iter()} >= {
+        "payment_intent",
+        "payout",
+    }
     others = [payee.payouts.create({"amount": 100 + number, "currency": "eur"}).id for number in range(3)]
     ids = [one.id for one in payee.payouts.list({"limit": 2}).auto_paging_iter()]
     assert ids == [*reversed(others), made.id]
