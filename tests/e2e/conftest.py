@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from connectors.clickhouse.client import Client, connect
 from infra.stack import SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
-from infra.supervisor import Stack
+from infra.supervisor import ProcessSpec, Ready, Stack, free_ports
 from schemas import environment
 
 READY_DEADLINE_S = 300.0
@@ -28,10 +28,12 @@ class RunningStack:
     warehouse: Client
     simulator: str
     workers: tuple[int, ...]
+    apis: tuple[str, ...]
+    """Base URLs of the API's processes: `api`, `api-2` and so on."""
 
 
 @contextmanager
-def running_stack(directory: Path, *, workers: int = 1, **variables: str) -> Iterator[RunningStack]:
+def running_stack(directory: Path, *, workers: int = 1, apis: int = 1, **variables: str) -> Iterator[RunningStack]:
     """Starts a stack, waits until it is ready, and leaves nothing behind."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("CLEARLINE_")},
@@ -43,16 +45,30 @@ def running_stack(directory: Path, *, workers: int = 1, **variables: str) -> Ite
     }
     ports = Ports.free(workers=workers)
     planned = plan(directory, ports=ports, environ=environ)
-    with Stack(planned.specs, directory, planned.environment, facts=planned.facts) as stack:
+    first = next(spec for spec in planned.specs if spec.name == "api")
+    beside = [_beside(first, number, port) for number, port in enumerate(free_ports(apis - 1), 2)]
+    with Stack([*planned.specs, *beside], directory, planned.environment, facts=planned.facts) as stack:
         stack.wait_ready(READY_DEADLINE_S)
         reached = reach(directory, environ)
         read = environment.read(reached)
         warehouse = connect(read.warehouse, wait_s=60)
         try:
             simulator = f"http://127.0.0.1:{ports.simulator}"
-            yield RunningStack(stack, read, reached, warehouse, simulator, ports.workers)
+            urls = tuple(f"http://127.0.0.1:{port}" for port in (ports.api, *(spec.ports["http"] for spec in beside)))
+            yield RunningStack(stack, read, reached, warehouse, simulator, ports.workers, urls)
         finally:
             warehouse.close()
+
+
+def _beside(first: ProcessSpec, number: int, port: int) -> ProcessSpec:
+    """One more process of the API, on a port of its own."""
+    return replace(
+        first,
+        name=f"api-{number}",
+        argv=[*first.argv[:-1], str(port)],
+        ports={"http": port},
+        ready=Ready.http(f"http://127.0.0.1:{port}/ready"),
+    )
 
 
 @pytest.fixture
