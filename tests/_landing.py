@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.clickhouse.client import Client, connect
 from connectors.clickhouse.errors import WarehouseError
+from connectors.clickhouse.landing import LANDED_TOPICS
 from infra.kafka import _ports
 from schemas import catalogue, clients, codec
 from schemas.records import (
@@ -42,7 +43,7 @@ from schemas.records import (
 )
 
 DEADLINE_S = 120
-TOPICS = ("payments.events", "settlement.events", "payments.inputs", "records.rejected", "webhooks.attempts")
+TOPICS = tuple(topic.name for topic in LANDED_TOPICS)
 PARTITIONS = 3
 NOW_MS = 1_780_000_000_000
 _ROOT = Path(__file__).parent.parent
