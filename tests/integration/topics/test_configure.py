@@ -92,14 +92,14 @@ def test_only_what_changed_is_written_with_the_next_version(bootstrap, tmp_path)
     first = write_file(
         tmp_path, tenant("one") + tenant("two") + '[[policies]]\ntenant = "one"\nproviders = ["southpay"]\n'
     )
-    assert apply(bootstrap, first).records == 2 * (1 + 2 * PARTITIONS) + 1 + PARTITIONS
+    assert apply(bootstrap, first).records == 2 * (2 + 2 * PARTITIONS) + 2 + PARTITIONS  # once to the history
     second = write_file(
         tmp_path,
         tenant("one") + tenant("two", status="suspended") + '[[policies]]\ntenant = "one"\nproviders = ["southpay"]\n',
     )
     report = apply(bootstrap, second)
     assert (report.tenants_written, report.policies_written, report.unchanged) == (("two",), (), ("one",))
-    assert report.records == 1 + 2 * PARTITIONS
+    assert report.records == 2 + 2 * PARTITIONS
     held = newest(bootstrap, "tenants", Tenant)
     assert (held["one"].version, held["two"].version, held["two"].status) == (1, 2, "suspended")
     assert held["two"].attribution.request_id.startswith("cfg_")
