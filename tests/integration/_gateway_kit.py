@@ -21,7 +21,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.kafka._ports import free_ports  # a dead port in the kernel's own range could connect to itself
 from schemas import codec
-from schemas.catalogue import GATEWAY_CURSORS, GATEWAY_PENDING, PAYMENTS_INPUTS, PROVIDER_REQUESTS, RECORDS_REJECTED
+from schemas.catalogue import (
+    GATEWAY_CURSORS,
+    GATEWAY_PENDING,
+    PAYMENTS_INPUTS,
+    PROVIDER_REQUESTS,
+    RECORDS_REJECTED,
+    SETTLEMENT_INPUTS,
+)
 from schemas.clients import consumer_config, transactional_config
 from schemas.records import ProviderNotice, ProviderRequest, ProviderResult, Rejection
 
@@ -34,7 +41,7 @@ QUICK: dict[str, Any] = {"timeout_s": 1.0, "inquiry_first_s": 0.05, "inquiry_lon
 def make_topics(bootstrap: str) -> None:
     """The topics the gateway touches, co-partitioned."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    topics = (PROVIDER_REQUESTS, PAYMENTS_INPUTS, GATEWAY_PENDING, RECORDS_REJECTED)
+    topics = (PROVIDER_REQUESTS, PAYMENTS_INPUTS, SETTLEMENT_INPUTS, GATEWAY_PENDING, RECORDS_REJECTED)
     new = [NewTopic(topic.name, PARTITIONS, 1, config=topic.config()) for topic in topics]
     made = admin.create_topics([*new, NewTopic(GATEWAY_CURSORS.name, 1, 1, config=GATEWAY_CURSORS.config())])
     for future in made.values():
