@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from api.customers import lists
 from api.customers.desk import Desk, changes, with_key
-from api.customers.lists import PAGE, Saved
+from api.customers.lists import Saved
 from api.customers.methods import listed_methods
 from api.http.errors import ParameterInvalid
 from api.http.operations import Operation, Route
-from api.http.parameters import Field, Integer, Object, Spec, Text, TextMap, Texts
+from api.http.parameters import Field, Object, Spec, Text, TextMap, Texts
 from api.http.service import Answer, Caller
+from api.reads.paging import PAGE
 from schemas.ids import customer_id, is_customer_id
 from schemas.personal import CUSTOMER_CHARS_MAX
 from schemas.records import CustomerCommand
@@ -98,7 +100,7 @@ LIST = Operation(
     object="customer",
     answers="list",
     spec=Spec(
-        fields=PAGE,
+        fields=lists.PAGE,
         elsewhere={
             "email": "E-mail addresses are sealed, so nobody can look for one here; keep the customer's id beside yours.",
             "test_clock": "Stripe has it; it is not supported here.",
@@ -115,9 +117,7 @@ METHODS = Operation(
     answers="list",
     spec=Spec(
         fields={
-            "limit": Integer(least=1, most=100),
-            "starting_after": Text(),
-            "ending_before": Text(),
+            **PAGE,
             "type": Text(choices=("card",)),
             "allow_redisplay": Text(choices=("always", "limited", "unspecified")),
         }

@@ -11,10 +11,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from api.http.errors import InvalidRequest
-from api.http.parameters import Field, Integer, Object, Text
+from api.http.parameters import Field
+from api.reads import paging
 from api.reads.errors import Unavailable
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, Created, created_tests
 from api.reads.render import listed
 from api.reads.warehouse import Parameter, Warehouse
 from schemas.catalogue import CUSTOMERS_INPUTS
@@ -25,14 +24,8 @@ PAUSE_S = 0.05
 TENANTS_MAX = 10_000
 """Beyond these the oldest are forgotten: a list may then miss what was written longest ago for a moment."""
 
-_BOUND = Integer(most=10**11)
-PAGE: Mapping[str, Field] = {
-    "limit": Integer(least=1, most=LIMIT_MAX),
-    "starting_after": Text(),
-    "ending_before": Text(),
-    "created": Object(fields={"gt": _BOUND, "gte": _BOUND, "lt": _BOUND, "lte": _BOUND}),
-}
-"""What these lists take; `created` is a range."""
+PAGE: Mapping[str, Field] = {**paging.PAGE, **paging.CREATED}
+"""What these lists take."""
 
 _EFFECTS = (200, 402)
 _COLUMNS = (
@@ -83,33 +76,10 @@ class Saved:
         self, tenant: str, kind: str, given: Mapping[str, Any], tests: list[str], bound: Mapping[str, Parameter]
     ) -> tuple[list[dict[str, Any]], bool]:
         """Rows of a page and whether there are more behind it, by (created, id), newest first."""
-        after, before = given.get("starting_after") or "", given.get("ending_before") or ""
-        if after and before:
-            raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
+        where = paging.cut(given)
         await self._landed.wait(tenant)
-        limit = given.get("limit") or LIMIT_DEFAULT
-        bounds_tests, bounds = created_tests(Created(**(given.get("created") or {})))
-        parameters: dict[str, Parameter] = {"tenant": tenant, "object": kind, "rows": limit + 1, **bound, **bounds}
-        conditions = [*tests, *bounds_tests]
-        cursor = after or before
-        if cursor:
-            sql = f"SELECT at FROM ({_OBJECTS}) WHERE object_id = {{cursor:String}}"  # noqa: S608 - all of it is our own text
-            places = await self._warehouse.rows(sql, {"tenant": tenant, "object": kind, "cursor": cursor})
-            if not places:
-                param = "starting_after" if after else "ending_before"
-                raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-            conditions.append(f"(at, object_id) {'<' if after else '>'} ({{at:Int64}}, {{cursor:String}})")
-            parameters |= {"at": places[0]["at"], "cursor": cursor}
-        order = "ASC" if before else "DESC"
-        sql = (
-            f"SELECT * FROM ({_OBJECTS}) WHERE {' AND '.join(conditions) or '1'} "  # noqa: S608 - our own text
-            f"ORDER BY at {order}, object_id {order} LIMIT {{rows:UInt32}}"
-        )
-        rows = await self._warehouse.rows(sql, parameters)
-        page = rows[:limit]
-        if before:
-            page.reverse()
-        return page, len(rows) > limit
+        parameters: dict[str, Parameter] = {"tenant": tenant, "object": kind, **bound}
+        return await paging.rows_of(self._warehouse, _OBJECTS, where, given, tests=tests, parameters=parameters)
 
 
 class Landed:

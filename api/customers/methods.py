@@ -8,12 +8,11 @@ from typing import Any
 from api.customers import render
 from api.customers.desk import Desk, changes, with_key
 from api.customers.errors import CardDataRefused
-from api.http.errors import InvalidRequest, NotFound, ParameterMissing
+from api.http.errors import NotFound, ParameterMissing
 from api.http.operations import Operation, Route
-from api.http.parameters import Field, Integer, Object, Spec, Text, TextMap, Texts
+from api.http.parameters import Field, Object, Spec, Text, TextMap, Texts
 from api.http.service import Answer, Caller
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX
-from api.reads.render import listed
+from api.reads.paging import PAGE, page_of
 from schemas.ids import is_customer_id, is_method_id, method_id
 from schemas.records import CustomerCommand, MethodObject
 from schemas.test_cards import known
@@ -63,9 +62,7 @@ LIST = Operation(
         fields={
             "customer": Text(required=True),
             "type": Text(choices=("card",)),
-            "limit": Integer(least=1, most=LIMIT_MAX),
-            "starting_after": Text(),
-            "ending_before": Text(),
+            **PAGE,
             "allow_redisplay": Text(choices=("always", "limited", "unspecified")),
         },
         elsewhere={"customer_account": _NOT_SUPPORTED},
@@ -121,25 +118,12 @@ def listed_methods(desk: Desk, caller: Caller, view: CustomerView, given: Mappin
     """A page of a customer's methods, newest first; all of them are at hand, since a customer has few. Raises `InvalidRequest`."""
     if view.customer is not None and view.customer.deleted:
         raise NotFound("customer", param="customer")
-    after, before = given.get("starting_after"), given.get("ending_before")
-    if after and before:
-        raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
     methods: list[MethodObject] = list(reversed(view.methods))
     if given.get("allow_redisplay") not in (None, "unspecified"):
         methods = []
-    limit = given.get("limit") or LIMIT_DEFAULT
-    cursor = after or before
-    start, end = 0, len(methods)
-    if cursor:
-        place = next((number for number, one in enumerate(methods) if one.id == cursor), None)
-        if place is None:
-            param = "starting_after" if after else "ending_before"
-            raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-        start, end = (place + 1, end) if after else (0, place)
-    page = methods[start:end]
-    shown = page[-limit:] if before else page[:limit]
-    data = [desk.shown(caller, one) for one in shown]
-    return Answer(body=listed(url, data, has_more=len(page) > limit))
+    return Answer(
+        body=page_of(url, given, methods, id_of=lambda one: one.id, render=lambda one: desk.shown(caller, one))
+    )
 
 
 class Methods:

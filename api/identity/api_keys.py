@@ -13,11 +13,12 @@ from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, Para
 from api.http.keys import NAME_CHARS_MAX, SCOPES, Identity, Kind, make
 from api.http.operations import Operation, Route
 from api.http.parameters import Integer, Spec, Text, Texts
-from api.http.service import Answer, Caller, Service
+from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import four_eyes, render
-from api.identity._asking import PAGE, fingerprint, made_id, now_ms, page
+from api.identity._asking import fingerprint, made_id
 from api.identity.log import Change, ConfigurationLog
 from api.openapi.schema import BOOLEAN, SECONDS, TEXT, Described, array, nullable, of_object, one_of
+from api.reads.paging import PAGE, page_of
 from schemas.records import ApiKey, Approval
 
 KEYS_PER_TENANT_MAX = 100
@@ -136,7 +137,7 @@ class ApiKeys:
         now = now_ms()
         found = self._tables.keys.of_tenant(caller.identity.tenant)[::-1]
         return Answer(
-            body=page(
+            body=page_of(
                 _PATH,
                 given,
                 found,

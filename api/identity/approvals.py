@@ -9,11 +9,11 @@ from api.http._tables import Tables
 from api.http.errors import Forbidden, NotFound
 from api.http.operations import Operation, Route
 from api.http.parameters import Spec, Text
-from api.http.service import Answer, Caller, Service
+from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import four_eyes, render
-from api.identity._asking import PAGE, now_ms, page
 from api.identity.log import Change, ConfigurationLog
 from api.openapi.schema import BOOLEAN, SECONDS, TEXT, TEXT_MAP, Described, nullable, of_object, one_of
+from api.reads.paging import PAGE, page_of
 from schemas.records import Approval
 
 _PATH = "/v1/operators/approvals"
@@ -75,7 +75,7 @@ class Approvals:
             found = [one for one in found if render.approval(one, now_ms=now)["status"] == given["status"]]
         found.sort(key=lambda one: (one.created_ms, one.approval_id), reverse=True)
         return Answer(
-            body=page(
+            body=page_of(
                 _PATH,
                 given,
                 found,

@@ -12,12 +12,13 @@ from api.http._tables import Tables
 from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, ParameterInvalid
 from api.http.operations import Operation, Route
 from api.http.parameters import Field, Spec, Text, Texts
-from api.http.service import Answer, Caller, Service
+from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import render
-from api.identity._asking import PAGE, made_id, now_ms, page
+from api.identity._asking import made_id
 from api.identity.log import Change, ConfigurationLog
 from api.identity.roles import ROLES
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object, one_of
+from api.reads.paging import PAGE, page_of
 from schemas.records import Operator, Organization
 
 OPERATORS_MAX = 1_000
@@ -113,7 +114,7 @@ class Operators:
         people = [one for one in list(self._tables.operators.values()) if _belongs(caller, one)]
         people.sort(key=lambda one: (one.email, one.operator_id))
         return Answer(
-            body=page(
+            body=page_of(
                 _PATH, given, people, id_of=lambda one: one.operator_id, render=lambda one: self._answer(one).body
             )
         )

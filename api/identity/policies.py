@@ -13,9 +13,9 @@ from api.http.errors import InvalidRequest, NotFound, ParameterInvalid
 from api.http.operations import Operation, Route
 from api.http.parameters import Spec, Texts
 from api.http.service import Answer, Caller, Service
-from api.identity._asking import PAGE, page
 from api.identity.log import Change, ConfigurationLog
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object
+from api.reads.paging import PAGE, page_of
 from api.reads.warehouse import Warehouse
 from schemas.records import Attribution, RoutingPolicy
 
@@ -103,7 +103,7 @@ class Policies:
         found = await self._versions(caller.identity.tenant)
         livemode = caller.identity.livemode
         return Answer(
-            body=page(
+            body=page_of(
                 _PATH,
                 given,
                 found,

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from api.http._tables import Tables
 from api.http.errors import ApiError, Broken, NotFound, encode
+from api.http.service import now_ms
 from api.identity import oidc
 from api.identity.errors import IssuerUnavailable, SignInInvalid, SignInRefused
 from api.identity.log import Change, ConfigurationLog
@@ -102,7 +103,7 @@ class SignIn:
     async def end(self, headers: Mapping[str, str], request_id: str) -> None:
         """End the session of a request."""
         check_own_site(headers)
-        session = self._people.session(headers, now_ms=_now_ms())
+        session = self._people.session(headers, now_ms=now_ms())
         who = Attribution(actor_kind="operator", actor_id=session.operator_id, request_id=request_id)
         ended = replace(session, status="ended", attribution=who)
         await self._log.write(lambda: Change(result=None, records=(ended,)))
@@ -119,7 +120,7 @@ class SignIn:
         return flow
 
     def _session(self, person: oidc.Person, value: str, request_id: str) -> Change[Operator]:
-        now = _now_ms()
+        now = now_ms()
         operator = self._operator(person)
         who = Attribution(actor_kind="operator", actor_id=operator.operator_id, request_id=request_id)
         session = OperatorSession(
@@ -226,7 +227,3 @@ def _session_cookie(made: SignIn) -> str:
 def _cookie(made: SignIn, name: str, value: str, *, max_age: int, path: str) -> Cookie:
     # Lax: the browser comes back from the issuer's site, and has to bring it along.
     return Cookie(key=name, value=value, max_age=max_age, path=path, secure=made.secure, httponly=True, samesite="lax")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

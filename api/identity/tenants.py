@@ -14,9 +14,9 @@ from api.http._tables import Tables
 from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, ParameterInvalid
 from api.http.operations import Operation, Route
 from api.http.parameters import Boolean, Field, Integer, Spec, Text
-from api.http.service import Answer, Caller, Service
+from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import four_eyes, render
-from api.identity._asking import PAGE, made_id, now_ms, page
+from api.identity._asking import made_id
 from api.identity.log import Change, ConfigurationLog
 from api.identity.people import reaches
 from api.openapi.schema import (
@@ -33,6 +33,7 @@ from api.openapi.schema import (
     of_object,
     one_of,
 )
+from api.reads.paging import PAGE, page_of
 from schemas.currencies import EXPONENTS
 from schemas.records import Tenant
 
@@ -158,7 +159,7 @@ class Tenants:
         """A page of the caller's own, by id."""
         known = dict(self._tables.tenants)
         own = [known[name] for name in sorted(known) if reaches(caller.identity, known[name])]
-        return Answer(body=page(_PATH, given, own, id_of=lambda one: one.tenant, render=render.tenant))
+        return Answer(body=page_of(_PATH, given, own, id_of=lambda one: one.tenant, render=render.tenant))
 
     async def retrieve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
         """One of the caller's own."""

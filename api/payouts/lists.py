@@ -7,21 +7,10 @@ from typing import Any
 
 import msgspec
 
-from api.http.errors import InvalidRequest
-from api.http.parameters import Field, Integer, Object, Text
+from api.reads import paging
 from api.reads.landed import LandedPayouts
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, Created, created_tests
 from api.reads.warehouse import Parameter, Warehouse
 from schemas.records import PayoutObject
-
-_BOUND = Integer(most=10**11)
-PAGE: Mapping[str, Field] = {
-    "limit": Integer(least=1, most=LIMIT_MAX),
-    "starting_after": Text(),
-    "ending_before": Text(),
-}
-CREATED: Mapping[str, Field] = {"created": Object(fields={"gt": _BOUND, "gte": _BOUND, "lt": _BOUND, "lte": _BOUND})}
-"""What lists take; `created` is a range."""
 
 _PAYOUTS = """
 SELECT payout_id AS object_id, toInt64(created_ms) AS at, provider, currency, to_status AS status, amount_minor, destination, description,
@@ -143,34 +132,16 @@ class Lists:
 
     async def _page(self, objects: str, tenant: str, given: Mapping[str, Any], filters: tuple[str, ...]) -> Found:
         """Rows of a page by (made, id), newest first."""
-        after, before = given.get("starting_after") or "", given.get("ending_before") or ""
-        if after and before:
-            raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
+        where = paging.cut(given)
         await self._landed.wait(tenant)
-        limit = given.get("limit") or LIMIT_DEFAULT
-        tests, bounds = created_tests(Created(**(given.get("created") or {})))
-        parameters: dict[str, Parameter] = {"tenant": tenant, "rows": limit + 1, **bounds}
+        tests: list[str] = []
+        parameters: dict[str, Parameter] = {"tenant": tenant}
         for name in filters:
             if given.get(name):
                 tests.append(f"{name} = {{{name}:String}}")
                 parameters[name] = given[name].upper() if name == "currency" else given[name]
-        if cursor := after or before:
-            found = await self._one(objects, tenant, cursor)
-            if found is None:
-                param = "starting_after" if after else "ending_before"
-                raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-            tests.append(f"(at, object_id) {'<' if after else '>'} ({{at:Int64}}, {{cursor:String}})")
-            parameters |= {"at": found["at"], "cursor": cursor}
-        order = "ASC" if before else "DESC"
-        sql = (
-            f"SELECT * FROM ({objects}) WHERE {' AND '.join(tests) or '1'} "  # noqa: S608 - our own text
-            f"ORDER BY at {order}, object_id {order} LIMIT {{rows:UInt32}}"
-        )
-        rows = await self._warehouse.rows(sql, parameters)
-        page = rows[:limit]
-        if before:
-            page.reverse()
-        return Found(page, len(rows) > limit)
+        rows, more = await paging.rows_of(self._warehouse, objects, where, given, tests=tests, parameters=parameters)
+        return Found(rows, more)
 
 
 def payout_of(row: Mapping[str, Any]) -> PayoutObject:

@@ -15,8 +15,9 @@ from api.http.operations import Operation, Route
 from api.http.parameters import Field, Integer, Spec, Text, TextMap
 from api.http.service import Answer, Caller, Service
 from api.payouts import render
-from api.payouts.lists import CREATED, PAGE, Lists, payout_of
+from api.payouts.lists import Lists, payout_of
 from api.reads.landed import LandedPayouts
+from api.reads.paging import CREATED, PAGE
 from api.reads.render import listed
 from schemas.catalogue import SETTLEMENT_INPUTS
 from schemas.currencies import AMOUNT_MINOR_MAX

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.http.errors import InvalidRequest, NotFound
+from api.http.errors import NotFound
 from api.http.operations import Operation, Route
 from api.http.parameters import Spec, Text
 from api.http.service import Answer, Caller, now_ms
 from api.payouts import render
-from api.payouts.lists import CREATED, PAGE, Lists
-from api.reads.lists import LIMIT_DEFAULT
+from api.payouts.lists import Lists
+from api.reads.paging import CREATED, PAGE, page_of
 from api.reads.render import listed
 
 _WINDOWS, _RECONCILIATIONS = "/v1/settlement_windows", "/v1/reconciliations"
@@ -104,22 +104,4 @@ class Windows:
         if "currency" in wanted:
             wanted["currency"] = wanted["currency"].lower()
         every = [one for one in every if all(one[name] == value for name, value in wanted.items())]
-        page, more = _cut(every, given)
-        return Answer(body=listed(_RECONCILIATIONS, page, has_more=more))
-
-
-def _cut(every: list[dict[str, Any]], given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-    """A page, and whether there is more behind it. Raises `InvalidRequest`."""
-    after, before = given.get("starting_after") or "", given.get("ending_before") or ""
-    limit = given.get("limit") or LIMIT_DEFAULT
-    if after and before:
-        raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
-    if not (cursor := after or before):
-        return every[:limit], len(every) > limit
-    at = next((number for number, one in enumerate(every) if one["id"] == cursor), None)
-    if at is None:
-        param = "starting_after" if after else "ending_before"
-        raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-    if after:
-        return every[at + 1 : at + 1 + limit], len(every) > at + 1 + limit
-    return every[max(0, at - limit) : at], at > limit
+        return Answer(body=page_of(_RECONCILIATIONS, given, every, id_of=lambda one: one["id"], render=lambda one: one))

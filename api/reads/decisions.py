@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.http.errors import InvalidRequest, NotFound
+from api.http.errors import NotFound
 from api.http.operations import Operation, Route
-from api.http.parameters import Field, Integer, Spec, Text
+from api.http.parameters import Spec, Text
 from api.http.service import Answer, Caller
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object
 from api.reads.landed import Landed
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX
+from api.reads.paging import PAGE, cut
 from api.reads.render import listed
 from api.reads.warehouse import Parameter, Warehouse
 
@@ -29,12 +29,6 @@ _FILTERS: Mapping[str, str] = {
     "payment_intent": "payment_id = {payment_intent:String}",
     "provider": "decision_chosen = {provider:String}",
 }
-_PAGE: Mapping[str, Field] = {
-    "limit": Integer(least=1, most=LIMIT_MAX),
-    "starting_after": Text(),
-    "ending_before": Text(),
-}
-
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET",
@@ -44,7 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="routing:read",
         object="routing_decision",
         answers="list",
-        spec=Spec(fields={**_PAGE, **{name: Text() for name in _FILTERS}}),
+        spec=Spec(fields={**PAGE, **{name: Text() for name in _FILTERS}}),
     ),
     Operation(
         method="GET",
@@ -74,32 +68,25 @@ class Decisions:
 
     async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """A page."""
-        tenant, limit = caller.identity.tenant, given.get("limit") or LIMIT_DEFAULT
-        after, before = given.get("starting_after") or "", given.get("ending_before") or ""
-        if after and before:
-            raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
+        tenant, where = caller.identity.tenant, cut(given)
         await self._landed.wait(tenant)
-        tests, parameters = [""], dict[str, Parameter](tenant=tenant, rows=limit + 1)
+        tests, parameters = [""], dict[str, Parameter](tenant=tenant, rows=where.limit + 1)
         for name in _FILTERS:
             if given.get(name):
                 tests.append(_FILTERS[name])
                 parameters[name] = given[name]
-        if after or before:
-            at = await self._find(tenant, after or before)
+        if where.cursor:
+            at = await self._find(tenant, where.cursor)
             if at is None:
-                param = "ending_before" if before else "starting_after"
-                raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-            sign = ">" if before else "<"
+                raise where.nowhere()
+            sign = ">" if where.before else "<"
             tests.append(f"(occurred_ms, _offset, event_id) {sign} ({{at:Int64}}, {{offset:Int64}}, {{event:String}})")
             parameters |= {"at": at["occurred_ms"], "offset": at["_offset"], "event": at["event_id"]}
-        order = "ASC" if before else "DESC"
+        order = "ASC" if where.before else "DESC"
         sql = f"{_COLUMNS}{' AND '.join(tests)} ORDER BY occurred_ms {order}, _offset {order}, event_id {order} LIMIT {{rows:UInt32}}"
-        rows = await self._warehouse.rows(sql, parameters)
-        shown = rows[:limit]
-        if before:
-            shown.reverse()
+        shown, more = where.kept(await self._warehouse.rows(sql, parameters))
         data = [render(row, livemode=caller.identity.livemode) for row in shown]
-        return Answer(body=listed(_PATH, data, has_more=len(rows) > limit))
+        return Answer(body=listed(_PATH, data, has_more=more))
 
     async def retrieve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
         """One."""

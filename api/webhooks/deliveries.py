@@ -12,12 +12,13 @@ from confluent_kafka import KafkaException
 
 from api.http.errors import InvalidRequest, NotFound, Overloaded
 from api.http.operations import Operation, Route
-from api.http.parameters import Field, Integer, Object, Spec, Text
+from api.http.parameters import Spec, Text
 from api.http.service import Answer, Caller
 from api.reads.errors import Unavailable
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, Created, created_tests
+from api.reads.lists import Created, created_tests
+from api.reads.paging import CREATED, CREATED_RANGE, PAGE, cut, rows_of
 from api.reads.render import listed
-from api.reads.service import SECONDS_MAX, Reads
+from api.reads.service import Reads
 from api.reads.warehouse import Parameter
 from api.webhooks import render, replays
 from api.webhooks._requests import Asked, asked, made_id
@@ -30,14 +31,6 @@ from schemas.records import EndpointRequest, WebhookEndpoint
 REPLAYS_AT_ONCE_MAX = 2
 REPLAYS_WAITING_MAX = 20
 
-_BOUND = Integer(most=SECONDS_MAX)
-_CREATED = Object(fields={"gt": _BOUND, "gte": _BOUND, "lt": _BOUND, "lte": _BOUND})
-_PAGE: Mapping[str, Field] = {
-    "limit": Integer(least=1, most=LIMIT_MAX),
-    "starting_after": Text(),
-    "ending_before": Text(),
-    "created": _CREATED,
-}
 DELIVERIES = Operation(
     method="GET",
     path=PATH + "/{id}/deliveries",
@@ -48,7 +41,8 @@ DELIVERIES = Operation(
     answers="list",
     spec=Spec(
         fields={
-            **_PAGE,
+            **PAGE,
+            **CREATED,
             "event": Text(),
             "status": Text(choices=("accepted", "retrying", "abandoned", "skipped", "dropped")),
         }
@@ -61,7 +55,7 @@ REPLAY = Operation(
     summary="Tell an endpoint again: one event, or what happened within a time, as many as one answer says.",
     scope="webhook_endpoints:write",
     object="webhook_replay",
-    spec=Spec(fields={"event": Text(), "created": _CREATED, "starting_after": Text()}),
+    spec=Spec(fields={"event": Text(), "created": CREATED_RANGE, "starting_after": Text()}),
 )
 OPERATIONS: tuple[Operation, ...] = (DELIVERIES, REPLAY)
 
@@ -99,31 +93,15 @@ class Deliveries:
     async def page(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """A page of deliveries."""
         endpoint = await self._endpoint(caller, path["id"])
-        after, before = given.get("starting_after") or "", given.get("ending_before") or ""
-        if after and before:
-            raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
-        limit = given.get("limit") or LIMIT_DEFAULT
-        tests, bounds = created_tests(Created(**(given.get("created") or {})))
-        parameters: dict[str, Parameter] = {"tenant": endpoint.tenant, "endpoint": endpoint.endpoint_id, **bounds}
-        if cursor := after or before:
-            rows = await self._reads.warehouse.rows(
-                _LIST + " AND delivery_id = {cursor:String}", parameters | {"cursor": cursor}
-            )
-            if not rows:
-                param = "starting_after" if after else "ending_before"
-                raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-            tests.append(f"(at, delivery_id) {'<' if after else '>'} ({{cursor_at:Int64}}, {{cursor:String}})")
-            parameters |= {"cursor": cursor, "cursor_at": rows[0]["at"]}
+        where, tests = cut(given), list[str]()
+        parameters: dict[str, Parameter] = {"tenant": endpoint.tenant, "endpoint": endpoint.endpoint_id}
         for name, column in (("event", "event_id"), ("status", "state")):
             if given.get(name):
                 tests.append(f"{column} = {{{name}:String}}")
                 parameters[name] = given[name]
-        order = "ASC" if before else "DESC"
-        sql = f"SELECT * FROM ({_LIST}) WHERE {' AND '.join(tests) or '1'} ORDER BY at {order}, delivery_id {order} LIMIT {{rows:UInt32}}"  # noqa: S608
-        found = await self._reads.warehouse.rows(sql, parameters | {"rows": limit + 1})
-        has_more, found = len(found) > limit, found[:limit]
-        if before:
-            found.reverse()
+        found, has_more = await rows_of(
+            self._reads.warehouse, _LIST, where, given, tests=tests, parameters=parameters, id_column="delivery_id"
+        )
         url = f"{PATH}/{endpoint.endpoint_id}/deliveries"
         return Answer(
             body=listed(url, [render.delivery(row, livemode=endpoint.livemode) for row in found], has_more=has_more)

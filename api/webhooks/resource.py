@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +13,9 @@ from api.http import versions
 from api.http.errors import InvalidRequest, NotFound, Overloaded, ParameterInvalid, ParameterMissing
 from api.http.operations import Operation, Route
 from api.http.parameters import METADATA_KEYS_MAX, Boolean, Integer, Spec, Text, TextMap, Texts
-from api.http.service import Answer, Caller
+from api.http.service import Answer, Caller, now_ms
 from api.reads.errors import Unavailable
-from api.reads.lists import LIMIT_DEFAULT, LIMIT_MAX
-from api.reads.render import listed
+from api.reads.paging import PAGE, page_of
 from api.webhooks import addresses, render, secrets
 from api.webhooks._requests import Asked, asked, made_id
 from api.webhooks.book import Book, Change, Decide
@@ -98,7 +96,7 @@ LIST = Operation(
     object="webhook_endpoint",
     answers="list",
     spec=Spec(
-        fields={"limit": Integer(least=1, most=LIMIT_MAX), "starting_after": Text(), "ending_before": Text()},
+        fields=PAGE,
         elsewhere=_ELSEWHERE,
     ),
 )
@@ -139,7 +137,7 @@ class WebhookEndpoints:
 
     async def create(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """Make one."""
-        ask = asked(caller, "create", of="", given=given, now_ms=_now_ms())
+        ask = asked(caller, "create", of="", given=given, now_ms=now_ms())
         url, events = self._url(given), _events(given)
         master, tenant = self._keys, caller.identity.tenant
 
@@ -180,7 +178,7 @@ class WebhookEndpoints:
 
     async def update(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """Change what was given, and nothing else."""
-        ask = asked(caller, "update", of=path["id"], given=given, now_ms=_now_ms())
+        ask = asked(caller, "update", of=path["id"], given=given, now_ms=now_ms())
         changes: dict[str, Any] = {}
         if "url" in given:
             changes["url"] = self._url(given)
@@ -203,30 +201,26 @@ class WebhookEndpoints:
 
     async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """List them."""
-        after, before = given.get("starting_after") or "", given.get("ending_before") or ""
-        if after and before:
-            raise InvalidRequest("Send starting_after or ending_before, not both.", param="ending_before")
         endpoints = await self._of(caller.identity.tenant)
         ordered = sorted(
             (one for one in endpoints.values() if one.status != "deleted"),
             key=lambda one: (one.created_ms, one.endpoint_id),
             reverse=True,
         )
-        limit = given.get("limit") or LIMIT_DEFAULT
-        if after or before:
-            place = next((number for number, one in enumerate(ordered) if one.endpoint_id == (after or before)), None)
-            if place is None:
-                param = "starting_after" if after else "ending_before"
-                raise InvalidRequest(f"No such object to page from: {param}.", param=param, code="resource_missing")
-            ordered = ordered[place + 1 :] if after else ordered[:place]
-        has_more = len(ordered) > limit
-        ordered = ordered[-limit:] if before else ordered[:limit]
-        now_ms = _now_ms()
-        return Answer(body=listed(PATH, [render.endpoint(one, now_ms=now_ms) for one in ordered], has_more=has_more))
+        at_ms = now_ms()
+        return Answer(
+            body=page_of(
+                PATH,
+                given,
+                ordered,
+                id_of=lambda one: one.endpoint_id,
+                render=lambda one: render.endpoint(one, now_ms=at_ms),
+            )
+        )
 
     async def delete(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """Delete one: its secrets too, of which nothing is left once the topic has been compacted."""
-        ask = asked(caller, "delete", of=path["id"], given=given, now_ms=_now_ms())
+        ask = asked(caller, "delete", of=path["id"], given=given, now_ms=now_ms())
 
         def decide(endpoints: Mapping[str, WebhookEndpoint]) -> Change[Answer]:
             one = living(endpoints, path["id"])
@@ -237,7 +231,7 @@ class WebhookEndpoints:
 
     async def roll_secret(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """Make a new secret, beside which the old one is valid for `expires_in` seconds more."""
-        ask = asked(caller, "roll_secret", of=path["id"], given=given, now_ms=_now_ms())
+        ask = asked(caller, "roll_secret", of=path["id"], given=given, now_ms=now_ms())
         overlap_s = given.get("expires_in")
         master, tenant = self._keys, caller.identity.tenant
 
@@ -280,7 +274,7 @@ class WebhookEndpoints:
 
     def _shown(self, one: WebhookEndpoint, sealed: Any = None) -> Answer:
         secret = "" if sealed is None else secrets.opened(self._keys, one, sealed)
-        return Answer(body=render.endpoint(one, now_ms=_now_ms(), secret=secret))
+        return Answer(body=render.endpoint(one, now_ms=now_ms(), secret=secret))
 
     def _again(self, one: WebhookEndpoint, request: Any) -> Answer:
         """The answer to a request that has had its effect: the endpoint as it is, and the secret that it made while that is valid."""
@@ -359,7 +353,3 @@ def _oldest_deleted(endpoints: Mapping[str, WebhookEndpoint]) -> tuple[str, ...]
         key=lambda one: (one.updated_ms, one.endpoint_id),
     )
     return tuple(one.endpoint_id for one in gone[: max(len(gone) - DELETED_KEPT_MAX, 0)])
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

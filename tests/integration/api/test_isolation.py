@@ -168,8 +168,9 @@ def _told(answer: Answered, *ids: str) -> tuple[int, list[tuple[str, str]], str]
 def _asked(
     both: Both, operation: Operation, path: str, given: list[tuple[str, str]]
 ) -> tuple[Answered, dict[str, int]]:
-    # What the stranger wrote before has landed, so that nobody waits for it here.
-    ask(both.port, both.stranger, "GET", "/v1/payment_intents", {"limit": "1"})
+    # What the stranger wrote before has landed, so that nobody waits for it here: each fold's lists wait for its own.
+    for written in ("payment_intents", "customers", "payouts"):
+        ask(both.port, both.stranger, "GET", f"/v1/{written}", {"limit": "1"})
     both.counting.take()
     answer = ask(both.port, both.stranger, operation.method, path, given)
     return answer, both.counting.take()

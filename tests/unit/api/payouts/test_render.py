@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import get_args
 
-import pytest
-
-from api.http.errors import InvalidRequest, Refused
+from api.http.errors import Refused
 from api.payouts import objects, render
 from api.payouts.payouts import STATUSES, _explained
-from api.payouts.windows import _cut
 from schemas.records import ErrorObject, MovementKind, PayoutObject, PayoutStatus
 
 WINDOW = {
@@ -63,24 +60,6 @@ def test_a_remainder_or_a_fault_is_open():
     for change in ({"found": 4}, {"faults": 1}):
         assert render.reconciliation({**row, **change}, tenant="a", now_ms=0, livemode=False)["status"] == "open"
     assert render.reconciliation(row, tenant="b", now_ms=0, livemode=False)["id"] != told["id"]
-
-
-def test_pages_are_cut_both_ways():
-    """What the cursors say, and whether there is more in that direction; both at once are refused, and one that isn't there."""
-    every = [{"id": str(number)} for number in range(5)]
-
-    def ids(**given):
-        page, more = _cut(every, given)
-        return "".join(one["id"] for one in page), more
-
-    assert ids(limit=2) == ("01", True)
-    assert ids(limit=2, starting_after="1") == ("23", True)
-    assert ids(limit=2, starting_after="2") == ("34", False)
-    assert ids(limit=2, ending_before="3") == ("12", True)
-    assert ids(limit=2, ending_before="2") == ("01", False)
-    for wrong in ({"starting_after": "9"}, {"starting_after": "1", "ending_before": "2"}):
-        with pytest.raises(InvalidRequest):
-            ids(**wrong)
 
 
 def test_who_named_no_provider_hears_what_there_is_at_each():
