@@ -19,7 +19,7 @@ from tests.integration._house import ROOT, wait_until
 
 TENANT = "acme"
 SEED = 20_261_127
-SHORT, LONG = 110, 3_700
+SHORT, LONG = 110, 4_300
 """Wishes: some 300 calls, and more than 10,000."""
 CALLS_LONG = 10_000
 KILLED = ("api", "worker-0", "gateway", "api-2")
