@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from api.http import versions
 from api.http._tables import Tables
-from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, ParameterInvalid
+from api.http.errors import InvalidRequest, KeyReused, NotFound, ParameterInvalid
 from api.http.keys import NAME_CHARS_MAX, SCOPES, Identity, Kind, make
 from api.http.operations import Operation, Route
 from api.http.parameters import Integer, Spec, Text, Texts
 from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import four_eyes, render
 from api.identity._asking import fingerprint, made_id
+from api.identity._keys import (
+    check_reach,
+    check_works,
+    checked_scopes,
+    gains,
+    given_up,
+    key_parameters,
+    pending_key,
+    takes_two,
+    works,
+)
 from api.identity.log import Change, ConfigurationLog
 from api.openapi.schema import BOOLEAN, SECONDS, TEXT, Described, array, nullable, of_object, one_of
 from api.reads.paging import PAGE, page_of
@@ -58,7 +69,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         _ONE,
         "PostApiKeysApiKey",
-        "Give a key another name, or a restricted one other scopes, at once.",
+        "Give a key another name, or a restricted one other scopes; scopes that a live one lacks once another person has approved.",
         _WRITE,
         spec=Spec(fields={"name": _NAME, "scopes": Texts()}),
     ),
@@ -66,7 +77,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         _ONE + "/roll",
         "PostApiKeysApiKeyRoll",
-        "Make a key like this one, which ends after an overlap.",
+        "Make a key like this one, which ends after an overlap; a live one's successor works once another person has approved.",
         _WRITE,
         spec=Spec(fields={"expires_in": Integer(most=OVERLAP_S_MAX)}),
     ),
@@ -92,7 +103,7 @@ class ApiKeys:
         caller = Service.with_key(caller)
         who = caller.identity
         kind: Kind = given.get("type") or "secret"
-        scopes = _scopes(who, kind, given.get("scopes") or [])
+        scopes = checked_scopes(who, kind, given.get("scopes") or [])
         secret, record = make(
             who.tenant,
             key_id=made_id("key", caller),
@@ -115,19 +126,9 @@ class ApiKeys:
                 own = found.digest == record.digest  # written by an attempt of this very request
                 return Change(result=_answer(found, secret=secret if own else "", approval=approval, replayed=not own))
             self._check_room(who.tenant)
-            if not who.livemode:
+            if not takes_two(record):
                 return Change(result=_answer(record, secret=secret), records=(record,))
-            asked = four_eyes.ask(
-                self._tables,
-                caller,
-                approval_id=made_id("apr", caller),
-                organization=self._tables.tenants[who.tenant].organization,
-                tenant=who.tenant,
-                action=four_eyes.CREATE_KEY,
-                object_id=record.key_id,
-                parameters=four_eyes.key_parameters(record),
-                now_ms=record.created_ms,
-            )
+            asked, _ = self._ask(caller, four_eyes.CREATE_KEY, record.key_id, key_parameters(record), record.created_ms)
             return Change(result=_answer(record, secret=secret, approval=asked), records=(asked,))
 
         return await self._log.write(decide)
@@ -154,19 +155,29 @@ class ApiKeys:
         return _answer(before[0], approval=before[1], last_used_ms=self._tables.used_ms(before[0].key_id))
 
     async def update(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
-        """Another name, other scopes."""
-        who = caller.identity
+        """Another name, other scopes; scopes that a key for real money lacks take another person's word."""
+        caller = Service.with_key(caller)
+        who, now = caller.identity, now_ms()
 
-        def change(key: ApiKey) -> tuple[ApiKey, ...]:
-            scopes = key.scopes
+        def decide() -> Change[Answer]:
+            key = self._one(who, path["id"])
+            check_reach(who, key)
+            changed = replace(key, name=_name(given)) if "name" in given else key
             if "scopes" in given:
-                scopes = _scopes(who, key.kind, given["scopes"] or [])
-            name = _name(given) if "name" in given else key.name
-            if (name, scopes) == (key.name, key.scopes):
-                return ()
-            return (replace(key, name=name, scopes=scopes),)
+                changed = replace(changed, scopes=checked_scopes(who, key.kind, given["scopes"] or []))
+            if takes_two(key) and gains(key, changed):
+                parameters: dict[str, Any] = {
+                    name: getattr(changed, name) for name in ("name", "scopes") if name in given
+                }
+                asked, before = self._ask(caller, four_eyes.UPDATE_KEY, key.key_id, parameters, now)
+                body = _answer(key, approval=asked, pending=False, replayed=before)
+                return Change(result=body, records=() if before else (asked,))
+            if changed == key:
+                return Change(result=_answer(key))
+            changed = replace(changed, updated_ms=now, attribution=caller.attribution())
+            return Change(result=_answer(changed), records=(changed,))
 
-        return await self._change(caller, path["id"], change)
+        return await self._log.write(decide)
 
     async def roll(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """A key like it; the old one ends after the overlap."""
@@ -179,15 +190,16 @@ class ApiKeys:
             old = self._one(who, path["id"])
             successor_id = made_id("key", caller)
             print_ = fingerprint({"rolls": old.key_id, **given})
-            known = self._tables.keys.get(successor_id)
-            if known is not None:
+            found = self._before(who.tenant, successor_id)
+            if found is not None:
+                known, approval = found
                 if known.fingerprint != print_:
                     raise KeyReused
                 secret, record = made.get(successor_id, ("", known))
-                own = record.digest == known.digest
-                return Change(result=_answer(known, secret=secret if own else "", replayed=not (own and secret)))
-            _check_works(old, now)
-            _check_reach(who, old)
+                own = bool(secret) and record.digest == known.digest
+                return Change(result=_answer(known, secret=secret if own else "", approval=approval, replayed=not own))
+            check_works(old, now)
+            check_reach(who, old)
             if old.successor:
                 raise InvalidRequest("This key was rolled already: its successor is in `successor`.", code="key_rolled")
             kind = old.kind
@@ -204,35 +216,46 @@ class ApiKeys:
                 api_version=old.api_version,
                 fingerprint=print_,
             )
-            ends = now + max(overlap_s * 1000, 1)
-            before = replace(
-                old,
-                successor=successor_id,
-                expires_ms=min(ends, old.expires_ms or ends),
-                updated_ms=now,
-                attribution=caller.attribution(),
-            )
-            return Change(result=_answer(record, secret=secret), records=(before, record))
+            before = given_up(old, successor_id, overlap_s, now, caller.attribution())
+            if not takes_two(record):
+                return Change(result=_answer(record, secret=secret), records=(before, record))
+            parameters = {**key_parameters(record), "rolls": old.key_id, "expires_in": overlap_s}
+            asked, _ = self._ask(caller, four_eyes.ROLL_KEY, successor_id, parameters, now)
+            # Ending a key takes one person, and at once: it may be in the wrong hands. Its successor takes two.
+            ended = () if overlap_s else (before,)
+            return Change(result=_answer(record, secret=secret, approval=asked), records=(asked, *ended))
 
         return await self._log.write(decide)
 
     async def revoke(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
         """End it. Ending it again changes nothing."""
-        return await self._change(
-            caller, path["id"], lambda key: () if key.status == "revoked" else (replace(key, status="revoked"),)
-        )
-
-    async def _change(self, caller: Caller, key_id: str, change: Callable[[ApiKey], tuple[ApiKey, ...]]) -> Answer:
         caller = Service.with_key(caller)
         now = now_ms()
 
         def decide() -> Change[Answer]:
-            key = self._one(caller.identity, key_id)
-            _check_reach(caller.identity, key)
-            changed = tuple(replace(one, updated_ms=now, attribution=caller.attribution()) for one in change(key))
-            return Change(result=_answer(changed[0] if changed else key), records=changed)
+            key = self._one(caller.identity, path["id"])
+            check_reach(caller.identity, key)
+            if key.status == "revoked":
+                return Change(result=_answer(key))
+            ended = replace(key, status="revoked", updated_ms=now, attribution=caller.attribution())
+            return Change(result=_answer(ended), records=(ended,))
 
         return await self._log.write(decide)
+
+    def _ask(
+        self, caller: Caller, action: str, key_id: str, parameters: Mapping[str, Any], now: int
+    ) -> tuple[Approval, bool]:
+        tenant = self._tables.tenants[caller.identity.tenant]
+        return four_eyes.ask(
+            self._tables,
+            caller,
+            organization=tenant.organization,
+            tenant=tenant.tenant,
+            action=action,
+            object_id=key_id,
+            parameters=parameters,
+            now_ms=now,
+        )
 
     def _one(self, who: Identity, key_id: str) -> ApiKey:
         found = self._tables.keys.get(key_id)
@@ -246,23 +269,37 @@ class ApiKeys:
         if key is not None:
             return (key, None) if key.tenant == tenant else None
         for one in list(self._tables.approvals.values()):
-            if one.action == four_eyes.CREATE_KEY and one.object_id == key_id and one.tenant == tenant:
-                return four_eyes.pending_key(one), one
+            made = one.action in (four_eyes.CREATE_KEY, four_eyes.ROLL_KEY)
+            if made and one.object_id == key_id and one.tenant == tenant:
+                return pending_key(one), one
         return None
 
     def _check_room(self, tenant: str) -> None:
         now = now_ms()
-        working = sum(_works(key, now) for key in self._tables.keys.of_tenant(tenant))
+        working = sum(works(key, now) for key in self._tables.keys.of_tenant(tenant))
         if working >= KEYS_PER_TENANT_MAX:
             message = f"There are {working} keys that work, which is as many as may be. Revoke some first."
             raise InvalidRequest(message, code="limit_exceeded")
 
 
 def _answer(
-    key: ApiKey, *, secret: str = "", approval: Approval | None = None, replayed: bool = False, last_used_ms: int = 0
+    key: ApiKey,
+    *,
+    secret: str = "",
+    approval: Approval | None = None,
+    pending: bool = True,
+    replayed: bool = False,
+    last_used_ms: int = 0,
 ) -> Answer:
-    asked = "" if approval is None else approval.approval_id
-    body = render.api_key(key, now_ms=now_ms(), secret=secret, last_used_ms=last_used_ms, approval=asked)
+    """`pending`: whether the approval is of the key itself, and not of a change to it."""
+    body = render.api_key(
+        key,
+        now_ms=now_ms(),
+        secret=secret,
+        last_used_ms=last_used_ms,
+        approval="" if approval is None else approval.approval_id,
+        pending=pending and approval is not None,
+    )
     return Answer(body=body, replayed=replayed)
 
 
@@ -271,37 +308,6 @@ def _name(given: Mapping[str, Any]) -> str:
     if name and not name.isprintable():
         raise ParameterInvalid("name has characters that can't be printed.", param="name")
     return name
-
-
-def _scopes(who: Identity, kind: str, wanted: list[str]) -> tuple[str, ...]:
-    """Checked scopes, sorted. Nobody gives what they don't have."""
-    unknown = sorted(set(wanted) - set(SCOPES))
-    if unknown:
-        raise ParameterInvalid(f"scopes can be {', '.join(SCOPES)}.", param="scopes")
-    if (kind == "restricted") != bool(wanted):
-        message = "A restricted key needs scopes, and only a restricted key has any."
-        raise ParameterInvalid(message, param="scopes")
-    if who.kind == "restricted":
-        if kind != "restricted":
-            raise Forbidden("A restricted key makes restricted keys only.")
-        for scope in wanted:
-            who.require(scope)
-    return tuple(sorted(set(wanted)))
-
-
-def _check_reach(who: Identity, key: ApiKey) -> None:
-    """A restricted key changes no key that may do more than itself."""
-    if who.kind == "restricted" and key.key_id != who.key_id:
-        _scopes(who, key.kind, list(key.scopes))
-
-
-def _works(key: ApiKey, now: int) -> bool:
-    return key.status == "active" and not 0 < key.expires_ms <= now
-
-
-def _check_works(key: ApiKey, now: int) -> None:
-    if not _works(key, now):
-        raise InvalidRequest("This key has ended. Make a new one.", code="key_ended")
 
 
 def _examples() -> Mapping[str, dict[str, Any]]:

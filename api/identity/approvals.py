@@ -7,10 +7,10 @@ from typing import Any
 
 from api.http._tables import Tables
 from api.http.errors import Forbidden, NotFound
-from api.http.operations import Operation, Route
+from api.http.operations import Operation, Route, Work
 from api.http.parameters import Spec, Text
 from api.http.service import Answer, Caller, Service, now_ms
-from api.identity import four_eyes, render
+from api.identity import acts, four_eyes, payouts, render
 from api.identity.log import Change, ConfigurationLog
 from api.openapi.schema import BOOLEAN, SECONDS, TEXT, TEXT_MAP, Described, nullable, of_object, one_of
 from api.reads.paging import PAGE, page_of
@@ -54,9 +54,9 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def routes(tables: Tables, log: ConfigurationLog) -> tuple[Route, ...]:
-    """For `api.http.app.application(routes=...)`."""
-    made = Approvals(tables, log)
+def routes(tables: Tables, log: ConfigurationLog, *, pay: Work | None = None) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`. `pay` makes payouts."""
+    made = Approvals(tables, log, pay=pay)
     works = (made.page, made.retrieve, made.approve, made.reject)
     return tuple(Route(operation=operation, work=work) for operation, work in zip(OPERATIONS, works, strict=True))
 
@@ -64,8 +64,8 @@ def routes(tables: Tables, log: ConfigurationLog) -> tuple[Route, ...]:
 class Approvals:
     """The work of each operation."""
 
-    def __init__(self, tables: Tables, log: ConfigurationLog) -> None:
-        self._tables, self._log = tables, log
+    def __init__(self, tables: Tables, log: ConfigurationLog, *, pay: Work | None) -> None:
+        self._tables, self._log, self._pay = tables, log, pay
 
     async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """A page of what the caller may see."""
@@ -90,7 +90,13 @@ class Approvals:
 
     async def approve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
         """Agree. It takes an admin, or whoever could have asked for it without another's word."""
-        return await self._decide(caller, path["id"], approve=True)
+        answer = await self._decide(caller, path["id"], approve=True)
+        approval = self._one(caller, path["id"])
+        if approval.action == four_eyes.CREATE_PAYOUT:
+            # Approved, it is made; should this process end in between, the same request once more makes it.
+            assert self._pay is not None, "whoever serves approvals of payouts can make them"
+            await payouts.carry_out(self._pay, self._tables, approval, caller)
+        return answer
 
     async def reject(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
         """Decide against it."""
@@ -104,7 +110,8 @@ class Approvals:
             found = self._one(caller, approval_id)
             if "admin" not in caller.identity.roles and found.proposed_by != caller.identity.key_id:
                 raise Forbidden("An admin decides on this.")
-            return four_eyes.decide(self._tables, caller, found, approve=approve, now_ms=now)
+            carry_out = acts.CARRY_OUT[found.action]
+            return four_eyes.decide(self._tables, caller, found, approve=approve, now_ms=now, carry_out=carry_out)
 
         return Answer(body=render.approval(await self._log.write(decide), now_ms=now))
 
@@ -147,7 +154,7 @@ OBJECTS: tuple[Described, ...] = (
         schema=of_object(
             "approval",
             {
-                "action": one_of(four_eyes.CREATE_KEY, four_eyes.SET_STATUS),
+                "action": one_of(*four_eyes.SCOPES),
                 "created": SECONDS,
                 "decided_by": nullable(TEXT),
                 "expires_at": SECONDS,

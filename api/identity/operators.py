@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from api.http._tables import Tables
@@ -13,13 +14,13 @@ from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, Para
 from api.http.operations import Operation, Route
 from api.http.parameters import Field, Spec, Text, Texts
 from api.http.service import Answer, Caller, Service, now_ms
-from api.identity import render
+from api.identity import four_eyes, render
 from api.identity._asking import made_id
-from api.identity.log import Change, ConfigurationLog
+from api.identity.log import Change, ConfigurationLog, Kept
 from api.identity.roles import ROLES
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object, one_of
 from api.reads.paging import PAGE, page_of
-from schemas.records import Operator, Organization
+from schemas.records import Approval, Attribution, Operator, OperatorStatus, Organization
 
 OPERATORS_MAX = 1_000
 """Of one organisation."""
@@ -30,6 +31,8 @@ _PATH = "/v1/operators"
 _ONE = _PATH + "/{id}"
 _READ, _WRITE = "operators:read", "operators:write"
 _EMAIL = re.compile(r"[^@\s\x00-\x20\x7f]{1,64}@[a-z0-9.-]{1,189}")
+_HANDLES_MONEY = ("admin", "operator")
+"""Roles that approve, or act on payments: on live tenants nobody gets one by one person's word."""
 _SETTINGS: Mapping[str, Field] = {"name": Text(chars_max=NAME_CHARS_MAX), "roles": Texts(), "tenants": Texts()}
 
 
@@ -44,7 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         _PATH,
         "PostOperators",
-        "Add a person; they sign in at the issuer under their e-mail address.",
+        "Add a person; they sign in at the issuer under their e-mail address. One who gets live money in hand once another has approved.",
         _WRITE,
         spec=Spec(fields={"email": Text(required=True, chars_max=EMAIL_CHARS_MAX), **_SETTINGS}),
     ),
@@ -105,7 +108,9 @@ class Operators:
                     raise KeyReused
                 return Change(result=replace(self._answer(known), replayed=True))
             check_addable(self._tables, made)
-            return Change(result=self._answer(made), records=(made,))
+            if not _gains(self._tables, None, made):
+                return Change(result=self._answer(made), records=(made,))
+            return self._ask(caller, made, four_eyes.CREATE_OPERATOR, {"email": made.email, **_settings(given)})
 
         return await self._log.write(decide)
 
@@ -130,21 +135,39 @@ class Operators:
         def decide() -> Change[Answer]:
             before = self._one(caller, path["id"])
             changed = _changed(before, given)
-            if given.get("status"):
-                changed = replace(changed, status=given["status"])
             if changed == before:
                 return Change(result=self._answer(before))
             what = (changed.roles, changed.tenants, changed.status)
             if before.operator_id == caller.identity.key_id and what != (before.roles, before.tenants, before.status):
                 raise Forbidden("Nobody changes their own roles, tenants or status: another admin has to.")
             self._check_tenants(caller, changed)
+            if _gains(self._tables, before, changed):
+                return self._ask(caller, before, four_eyes.UPDATE_OPERATOR, _settings(given))
             changed = replace(changed, version=before.version + 1, attribution=caller.attribution())
             return Change(result=self._answer(changed), records=(changed,))
 
         return await self._log.write(decide)
 
-    def _answer(self, operator: Operator) -> Answer:
-        return Answer(body=render.operator(operator, self._tables.organizations.get(operator.organization)))
+    def _ask(self, caller: Caller, operator: Operator, action: str, given: Mapping[str, Any]) -> Change[Answer]:
+        """Have another person agree. The answer is the operator as they stand, or the one that is yet to be."""
+        asked, before = four_eyes.ask(
+            self._tables,
+            caller,
+            organization=operator.organization,
+            tenant="",
+            action=action,
+            object_id=operator.operator_id,
+            parameters=given,
+            now_ms=now_ms(),
+        )
+        answer = self._answer(operator, approval=asked.approval_id)
+        if action == four_eyes.CREATE_OPERATOR:
+            answer.body["status"] = "pending_approval"
+        return Change(result=replace(answer, replayed=before), records=() if before else (asked,))
+
+    def _answer(self, operator: Operator, *, approval: str = "") -> Answer:
+        organization = self._tables.organizations.get(operator.organization)
+        return Answer(body=render.operator(operator, organization, approval=approval))
 
     def _one(self, caller: Caller, operator_id: str) -> Operator:
         found = self._tables.operators.get(operator_id)
@@ -161,6 +184,50 @@ class Operators:
                 raise ParameterInvalid("tenants names a tenant that you can't act for.", param="tenants")
         if mine and not operator.tenants:
             raise ParameterInvalid("tenants must name some of yours.", param="tenants")
+
+
+def created(tables: Tables, approval: Approval, who: Attribution, now_ms: int) -> tuple[Kept, ...]:
+    """The person whom another person agreed to."""
+    given: dict[str, Any] = msgspec.json.decode(approval.parameters)
+    made = replace(
+        _changed(Operator(), given),
+        operator_id=approval.object_id,
+        organization=approval.organization,
+        email=given["email"],
+        status="active",
+        version=1,
+        created_ms=now_ms,
+        attribution=who,
+    )
+    check_addable(tables, made)
+    return (made,)
+
+
+def updated(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) -> tuple[Kept, ...]:
+    """A person's roles, tenants or status as another person approved them, on top of what they are by now."""
+    before = tables.operators.get(approval.object_id)
+    if before is None or before.organization != approval.organization:
+        raise InvalidRequest("This person is not there any more.", code="approval_not_possible")
+    changed = _changed(before, msgspec.json.decode(approval.parameters))
+    return () if changed == before else (replace(changed, version=before.version + 1, attribution=who),)
+
+
+def _gains(tables: Tables, before: Operator | None, after: Operator) -> bool:
+    """Whether somebody would come to handle a live tenant's money who does not."""
+    live = [one for one in list(tables.tenants.values()) if one.livemode and one.organization == after.organization]
+
+    def reach(person: Operator | None) -> set[tuple[str, str]]:
+        if person is None or person.status != "active":
+            return set()
+        own = [one.tenant for one in live if not person.tenants or one.tenant in person.tenants]
+        return {(role, name) for role in person.roles if role in _HANDLES_MONEY for name in own}
+
+    return bool(reach(after) - reach(before))
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of a person, as an approval keeps it."""
+    return {name: given[name] for name in ("name", "roles", "status", "tenants") if given.get(name) is not None}
 
 
 def checked_email(email: str) -> str:
@@ -198,6 +265,8 @@ def _changed(operator: Operator, given: Mapping[str, Any]) -> Operator:
             raise ParameterInvalid(f"roles can be {', '.join(ROLES)}.", param="roles")
     if "tenants" in given:
         values["tenants"] = tuple(sorted(set(given["tenants"] or [])))
+    if given.get("status"):
+        values["status"] = cast("OperatorStatus", given["status"])
     return replace(operator, **values)
 
 
@@ -223,6 +292,7 @@ OBJECTS: tuple[Described, ...] = (
         schema=of_object(
             "operator",
             {
+                "approval": nullable(TEXT),
                 "created": SECONDS,
                 "email": TEXT,
                 "livemode": BOOLEAN,
@@ -230,7 +300,7 @@ OBJECTS: tuple[Described, ...] = (
                 "organization": closed({"id": TEXT, "name": nullable(TEXT)}),
                 "roles": array(one_of(*ROLES)),
                 "signed_in": BOOLEAN,
-                "status": one_of("active", "disabled"),
+                "status": one_of("active", "disabled", "pending_approval"),
                 "tenants": array(TEXT),
                 "version": INTEGER,
             },

@@ -6,18 +6,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from api.http._tables import Tables
 from api.http.errors import InvalidRequest, NotFound, ParameterInvalid
 from api.http.operations import Operation, Route
 from api.http.parameters import Spec, Texts
-from api.http.service import Answer, Caller, Service
-from api.identity.log import Change, ConfigurationLog
+from api.http.service import Answer, Caller, Service, now_ms
+from api.identity import four_eyes
+from api.identity.log import Change, ConfigurationLog, Kept
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object
 from api.reads.paging import PAGE, page_of
 from api.reads.warehouse import Warehouse
-from schemas.records import Attribution, RoutingPolicy
+from schemas.records import Approval, Attribution, RoutingPolicy
 
 PROVIDERS_MAX = 32
 VERSIONS_SHOWN_MAX = 1_000
@@ -44,7 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         _PATH,
         "PostRoutingPolicies",
-        "Give the tenant a new version of its policy; attempts that begin from then on follow it.",
+        "Give the tenant a new version of its policy, a live one's once another person has approved; attempts from then on follow it.",
         "routing:write",
         spec=Spec(fields={"providers": Texts(required=True, chars_max=64)}),
     ),
@@ -81,22 +83,43 @@ class Policies:
         tenant = caller.identity.tenant
         wanted = self._checked(given["providers"] or [])
         caller = Service.with_key(caller)
+        now = now_ms()
 
         def decide() -> Change[Answer]:
             if tenant not in self._tables.tenants:
                 raise NotFound("account", param="account")
-            before = self._tables.policies.get(tenant, RoutingPolicy(tenant=tenant))
-            if before.providers == wanted:
-                return Change(result=self._answer(caller, before))
-            after = replace(
-                before,
-                policy_version=before.policy_version + 1,
-                providers=wanted,
-                attribution=caller.attribution(),
-            )
+            if self._tables.tenants[tenant].livemode:
+                return self._ask(caller, wanted, now)
+            after = _next(self._tables, tenant, wanted, caller.attribution())
+            if after is None:
+                return Change(result=self._answer(caller, self._tables.policies[tenant]))
             return Change(result=self._answer(caller, after), records=(after,))
 
         return await self._log.write(decide)
+
+    def _ask(self, caller: Caller, wanted: tuple[str, ...], now: int) -> Change[Answer]:
+        """Have another person agree. The answer is the version that decides until then."""
+        who = caller.identity
+        current = self._current(who.tenant)
+        asked, before = four_eyes.ask(
+            self._tables,
+            caller,
+            organization=self._tables.tenants[who.tenant].organization,
+            tenant=who.tenant,
+            action=four_eyes.SET_POLICY,
+            object_id=who.tenant,
+            parameters={"providers": wanted},
+            now_ms=now,
+        )
+        if not before and current.tenant and current.providers == wanted:
+            return Change(result=self._answer(caller, current))
+        body = render(current, created_ms=0, livemode=who.livemode, approval=asked.approval_id)
+        return Change(result=Answer(body=body, replayed=before), records=() if before else (asked,))
+
+    def _current(self, tenant: str) -> RoutingPolicy:
+        """The version that decides, if need be everybody's, which says who made it to nobody in particular."""
+        own = self._tables.policies.get(tenant)
+        return own or replace(self._tables.policies.get("") or RoutingPolicy(), attribution=Attribution())
 
     async def page(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """A page of versions."""
@@ -116,10 +139,7 @@ class Policies:
         """One version."""
         who = caller.identity
         if path["id"] == "current":
-            current = self._tables.policies.get(who.tenant) or self._tables.policies.get("") or RoutingPolicy()
-            if not current.tenant:  # everybody's says who made it to nobody in particular
-                current = replace(current, attribution=Attribution())
-            return Answer(body=render(current, created_ms=0, livemode=who.livemode))
+            return Answer(body=render(self._current(who.tenant), created_ms=0, livemode=who.livemode))
         named = _VERSION.fullmatch(path["id"])
         versions = await self._versions(who.tenant)
         for policy, created_ms in versions:
@@ -169,12 +189,28 @@ class Policies:
         return found
 
 
-def render(policy: RoutingPolicy, *, created_ms: int, livemode: bool) -> dict[str, Any]:
-    """A version. `created` is null until it has landed."""
+def _next(tables: Tables, tenant: str, providers: tuple[str, ...], who: Attribution) -> RoutingPolicy | None:
+    """The tenant's next version; None where its newest says so already."""
+    before = tables.policies.get(tenant, RoutingPolicy(tenant=tenant))
+    if before.providers == providers:
+        return None
+    return replace(before, policy_version=before.policy_version + 1, providers=providers, attribution=who)
+
+
+def created(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) -> tuple[Kept, ...]:
+    """The version that another person agreed to."""
+    providers = tuple(msgspec.json.decode(approval.parameters)["providers"])
+    made = _next(tables, approval.object_id, providers, who)
+    return () if made is None else (made,)
+
+
+def render(policy: RoutingPolicy, *, created_ms: int, livemode: bool, approval: str = "") -> dict[str, Any]:
+    """A version. `created` is null until it has landed; `approval`: of the version that is to follow it."""
     who = policy.attribution
     return {
         "id": f"rp_{policy.policy_version}",
         "object": "routing_policy",
+        "approval": approval or None,
         "created": created_ms // 1000 or None,
         "created_by": {
             "id": who.actor_id or None,
@@ -204,6 +240,7 @@ OBJECTS: tuple[Described, ...] = (
         schema=of_object(
             "routing_policy",
             {
+                "approval": nullable(TEXT),
                 "created": nullable(SECONDS),
                 "created_by": closed(
                     {"id": nullable(TEXT), "kind": TEXT, "reason": nullable(TEXT), "request": nullable(TEXT)}

@@ -13,12 +13,14 @@ def _seconds(ms: int) -> int | None:
     return ms // 1000 or None
 
 
-def api_key(key: ApiKey, *, now_ms: int, secret: str = "", last_used_ms: int = 0, approval: str = "") -> dict[str, Any]:
-    """A key. `secret` only in the answer that makes it; `approval` while another person has to agree."""
+def api_key(
+    key: ApiKey, *, now_ms: int, secret: str = "", last_used_ms: int = 0, approval: str = "", pending: bool = False
+) -> dict[str, Any]:
+    """A key. `secret` only in the answer that makes it; `approval` of it, where it is `pending`, or of a change to it."""
     status: str = key.status
     if key.status == "active" and key.expires_ms:
         status = "expiring" if key.expires_ms > now_ms else "expired"
-    if approval:
+    if pending:
         status = "pending_approval"
     return {
         "id": key.key_id,
@@ -79,13 +81,14 @@ def account(tenant: Tenant) -> dict[str, Any]:
     return shown
 
 
-def tenant(one: Tenant) -> dict[str, Any]:
-    """A tenant with its settings."""
+def tenant(one: Tenant, *, approval: str = "") -> dict[str, Any]:
+    """A tenant with its settings. `approval`: of what was asked, and another person has to agree to."""
     return {
         "id": one.tenant,
         "object": "tenant",
         "action_hours": one.action_hours,
         "api_version": one.api_version or None,
+        "approval": approval or None,
         "available_delay_ms": one.available_delay_ms,
         "capture_days": one.capture_days,
         "capture_rules": [msgspec.structs.asdict(rule) for rule in one.capture_rules],
@@ -116,11 +119,12 @@ def tenant(one: Tenant) -> dict[str, Any]:
     }
 
 
-def operator(one: Operator, organization: Organization | None = None) -> dict[str, Any]:
-    """A person; what their issuer calls them stays with us."""
+def operator(one: Operator, organization: Organization | None = None, *, approval: str = "") -> dict[str, Any]:
+    """A person; what their issuer calls them stays with us. `approval`: of what another person has to agree to."""
     return {
         "id": one.operator_id,
         "object": "operator",
+        "approval": approval or None,
         "created": one.created_ms // 1000,
         "email": one.email,
         "livemode": False,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from api.http._tables import Tables
 from api.http.operations import Route
 from api.http.service import Service
-from api.identity import account, api_keys, approvals, operations, operators, policies, tenants
+from api.identity import account, api_keys, approvals, operations, operators, payouts, policies, tenants
 from api.identity.log import ConfigurationLog
 from api.reads import decisions, traces
 from api.reads.service import Reads
@@ -17,16 +17,24 @@ _PROVIDERS = "CLEARLINE_PROVIDERS"
 
 
 def routes(
-    service: Service, tables: Tables, log: ConfigurationLog, reads: Reads, environ: Mapping[str, str]
+    service: Service,
+    tables: Tables,
+    log: ConfigurationLog,
+    reads: Reads,
+    environ: Mapping[str, str],
+    *,
+    paying: tuple[Route, ...],
 ) -> tuple[Route, ...]:
-    """For `api.http.app.application(routes=...)`."""
+    """For `api.http.app.application(routes=...)`. `paying`: the routes of payouts, which come back with what people may do."""
     return (
         *account.routes(tables),
         *api_keys.routes(tables, log),
-        *approvals.routes(tables, log),
+        *approvals.routes(tables, log, pay=payouts.creation(paying)),
         *decisions.routes(reads.warehouse, reads.landed),
         *operations.routes(service),
         *operators.routes(tables, log),
+        *payouts.guarded(paying),
+        *payouts.routes(tables, log),
         *policies.routes(tables, log, reads.warehouse, providers=providers(environ)),
         *tenants.routes(tables, log),
         *traces.routes(reads.warehouse, reads.landed),

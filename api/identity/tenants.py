@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from api.http import versions
@@ -16,8 +17,7 @@ from api.http.operations import Operation, Route
 from api.http.parameters import Boolean, Field, Integer, Spec, Text
 from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import four_eyes, render
-from api.identity._asking import made_id
-from api.identity.log import Change, ConfigurationLog
+from api.identity.log import Change, ConfigurationLog, Kept
 from api.identity.people import reaches
 from api.openapi.schema import (
     BOOLEAN,
@@ -35,7 +35,7 @@ from api.openapi.schema import (
 )
 from api.reads.paging import PAGE, page_of
 from schemas.currencies import EXPONENTS
-from schemas.records import Tenant
+from schemas.records import Approval, Attribution, Tenant, TenantStatus
 
 TENANTS_MAX = 10_000
 """Of the installation; each is known to every partition."""
@@ -65,6 +65,9 @@ _SETTINGS: Mapping[str, Field] = {
 }
 _INTERVAL_MS_MIN = 1_000
 
+_SHIFTS_NOTHING = ("api_version", "name")
+"""Terms that one person changes for a live tenant too; all others decide who gets how much and when."""
+
 
 def _operation(method: Any, path: str, name: str, summary: str, scope: str, **more: Any) -> Operation:
     return Operation(method=method, path=path, id=name, summary=summary, scope=scope, object="tenant", **more)
@@ -93,7 +96,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         _ONE,
         "PostTenantsTenant",
-        "Change a tenant's terms. Its folds decide by them from the next command on.",
+        "Change a tenant's terms; a live one's once another person has approved. Its folds decide by them from the next command on.",
         _WRITE,
         spec=Spec(fields=_SETTINGS),
     ),
@@ -171,8 +174,12 @@ class Tenants:
         _check_runs_organisation(caller)
         caller = Service.with_key(caller)
 
+        now = now_ms()
+
         def decide() -> Change[Answer]:
             before = self._one(caller, path["id"])
+            if before.livemode and not set(given) <= set(_SHIFTS_NOTHING):
+                return self._ask(caller, before, given, now)
             changed = _changed(before, given)
             if changed == before:
                 return Change(result=Answer(body=render.tenant(before)))
@@ -181,20 +188,35 @@ class Tenants:
 
         return await self._log.write(decide)
 
+    def _ask(self, caller: Caller, tenant: Tenant, given: Mapping[str, Any], now: int) -> Change[Answer]:
+        changes = _changed(tenant, given) != tenant  # also checks them, so that nobody approves what can't be
+        asked, before = four_eyes.ask(
+            self._tables,
+            caller,
+            organization=tenant.organization,
+            tenant=tenant.tenant,
+            action=four_eyes.UPDATE_TENANT,
+            object_id=tenant.tenant,
+            parameters=given,
+            now_ms=now,
+        )
+        if not changes and not before:
+            return Change(result=Answer(body=render.tenant(tenant)))
+        body = render.tenant(tenant, approval=asked.approval_id)
+        return Change(result=Answer(body=body, replayed=before), records=() if before else (asked,))
+
     async def set_status(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         """Ask for another status."""
         self._one(caller, path["id"])
         _check_runs_organisation(caller)
         caller = Service.with_key(caller)
-        approval_id, now = made_id("apr", caller), now_ms()
+        now = now_ms()
 
         def decide() -> Change[Answer]:
             tenant = self._one(caller, path["id"])
-            known = self._tables.approvals.get(approval_id)
-            asked = four_eyes.ask(
+            asked, before = four_eyes.ask(
                 self._tables,
                 caller,
-                approval_id=approval_id,
                 organization=tenant.organization,
                 tenant=tenant.tenant,
                 action=four_eyes.SET_STATUS,
@@ -202,16 +224,8 @@ class Tenants:
                 parameters={"status": given["status"]},
                 now_ms=now,
             )
-            if known is not None:
-                same = (known.action, known.object_id, known.parameters) == (
-                    asked.action,
-                    asked.object_id,
-                    asked.parameters,
-                )
-                if not same:
-                    raise KeyReused
-                return Change(result=Answer(body=render.approval(known, now_ms=now), replayed=True))
-            return Change(result=Answer(body=render.approval(asked, now_ms=now)), records=(asked,))
+            answer = Answer(body=render.approval(asked, now_ms=now), replayed=before)
+            return Change(result=answer, records=() if before else (asked,))
 
         return await self._log.write(decide)
 
@@ -220,6 +234,31 @@ class Tenants:
         if found is None or not reaches(caller.identity, found):
             raise NotFound("tenant")
         return found
+
+
+def updated(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) -> tuple[Kept, ...]:
+    """A tenant's terms as another person approved them, on top of what they are by now."""
+    before = _approved_of(tables, approval)
+    changed = _changed(before, msgspec.json.decode(approval.parameters))
+    return () if changed == before else (replace(changed, version=before.version + 1, attribution=who),)
+
+
+def status_set(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) -> tuple[Kept, ...]:
+    """A tenant with the status that another person approved."""
+    before = _approved_of(tables, approval)
+    wanted = cast("TenantStatus", msgspec.json.decode(approval.parameters)["status"])
+    return (
+        ()
+        if before.status == wanted
+        else (replace(before, status=wanted, version=before.version + 1, attribution=who),)
+    )
+
+
+def _approved_of(tables: Tables, approval: Approval) -> Tenant:
+    tenant = tables.tenants.get(approval.object_id)
+    if tenant is None or tenant.organization != approval.organization:
+        raise InvalidRequest("This tenant is the organisation's no longer.", code="approval_not_possible")
+    return tenant
 
 
 def _check_runs_organisation(caller: Caller) -> None:
@@ -287,6 +326,7 @@ OBJECTS: tuple[Described, ...] = (
             {
                 "action_hours": INTEGER,
                 "api_version": nullable(TEXT),
+                "approval": nullable(TEXT),
                 "available_delay_ms": INTEGER,
                 "capture_days": INTEGER,
                 "capture_rules": array(closed({"days": INTEGER, "payment_method": TEXT})),

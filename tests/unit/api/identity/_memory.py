@@ -9,7 +9,7 @@ from api.http.keys import Identity, KeyTable
 from api.http.operations import Route
 from api.http.service import Caller
 from api.http.versions import LIVE
-from api.identity import account, api_keys, approvals, operators, tenants
+from api.identity import account, api_keys, approvals, operators, policies, tenants
 from schemas.records import ApiKey, Approval, Operator, OperatorSession, Organization, RoutingPolicy, Tenant
 
 ORG, OTHER_ORG = "org_1", "org_2"
@@ -20,6 +20,9 @@ class Memory:
 
     def __init__(self) -> None:
         self.keys = KeyTable()
+        for tenant in ("acme", "shop", "lone"):
+            key = ApiKey(key_id=f"key_{tenant}", tenant=tenant, kind="secret", status="active", digest=tenant.encode())
+            self.keys.put(key.key_id, key)
         self.tenants: dict[str, Tenant] = {
             "acme": Tenant(tenant="acme", organization=ORG, version=1),
             "shop": Tenant(tenant="shop", organization=ORG, livemode=True, version=1),
@@ -40,9 +43,27 @@ class Memory:
             for made in (
                 account.routes(self),
                 *(each.routes(self, self) for each in (api_keys, approvals, operators, tenants)),
+                policies.routes(self, self, self),
             )
             for one in made
         }
+
+    def known(self, *people: Identity) -> Memory:
+        """Have operators on the books, as they are by what they show."""
+        for one in people:
+            self.operators[one.key_id] = Operator(
+                operator_id=one.key_id,
+                organization=one.organization,
+                email=f"{one.key_id}@example.com",
+                roles=one.roles,
+                tenants=one.tenants,
+                status="active",
+            )
+        return self
+
+    async def rows(self, _sql: str, _parameters: Any) -> list[dict[str, Any]]:
+        """Nothing has landed."""
+        return []
 
     def used_ms(self, _key_id: str) -> int:
         """Never, here."""
@@ -56,6 +77,8 @@ class Memory:
             match record:
                 case ApiKey():
                     self.keys.put(record.key_id, record)
+                case RoutingPolicy():
+                    self.policies[record.tenant] = record
                 case Tenant():
                     self.tenants[record.tenant] = record
                 case Operator():

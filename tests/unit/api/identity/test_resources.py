@@ -72,6 +72,7 @@ async def test_other_organisations_tenants_are_not_there() -> None:
 async def test_operators_are_added_and_changed_by_another_admin() -> None:
     """Roles hold at once; nobody changes their own; unknown roles and foreign tenants are refused."""
     memory = Memory()
+    del memory.tenants["shop"]  # where there is real money, it takes two
     made = await memory.ask(ADA, "POST", "/v1/operators", {"email": "Eve@Example.com", "roles": ["operator"]}, key="e")
     assert (made["email"], made["roles"], made["organization"]["name"]) == ("eve@example.com", ["operator"], "Group")
     assert (
@@ -107,6 +108,7 @@ async def test_keys_have_a_limit_and_rolling_keeps_to_it() -> None:
 async def test_pages_of_keys_go_both_ways() -> None:
     """Newest first, each once, with both cursors; both at once and foreign cursors are refused alike."""
     memory = Memory()
+    memory.keys.put("key_acme", None)
     for number in range(7):
         await memory.ask(program("acme"), "POST", "/v1/api_keys", {"name": str(number)})
     theirs = await memory.ask(program("globex"), "POST", "/v1/api_keys", {})
