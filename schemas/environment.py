@@ -45,11 +45,21 @@ class VariableError(ValueError):
     """A CLEARLINE_* variable can't be used: `variable` names it, `value` is what it held (secrets masked), `remedy` what to do."""
 
     def __init__(self, *, variable: str, value: str, reason: str, remedy: str) -> None:
+        value = masked(value)
         shown = value if len(value) <= SHOWN_VALUE_CHARS else value[:SHOWN_VALUE_CHARS] + "…"
         super().__init__(f"{variable}={shown!r}: {reason}")
         self.variable = variable
         self.value = shown
         self.remedy = remedy
+
+
+def masked(value: str) -> str:
+    """A value without what an address may hold in secret: user and password before `@`, and a query, well-formed or not."""
+    head, at, host = value.rpartition("@")
+    scheme = head.partition("://")[0] + "://" if "://" in head else ""
+    shown = f"{scheme}…@{host}" if at else value
+    address, question, _ = shown.partition("?")
+    return f"{address}?…" if question else shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,14 +119,13 @@ def warehouse(url: str) -> Warehouse:
         port = parts.port
     except ValueError:
         raise _bad_url("<not shown>", "is not a URL") from None
-    shown = url.replace(parts.password, "…") if parts.password else url
     if parts.scheme not in _SCHEME_PORTS:
-        raise _bad_url(shown, "does not start with http:// or https://")
+        raise _bad_url(url, "does not start with http:// or https://")
     if not parts.hostname:
-        raise _bad_url(shown, "names no host")
+        raise _bad_url(url, "names no host")
     database = parts.path.strip("/")
     if "/" in database or parts.query or parts.fragment:
-        raise _bad_url(shown, "has more after the host than the name of a database")
+        raise _bad_url(url, "has more after the host than the name of a database")
     return Warehouse(
         host=parts.hostname,
         port=port or _SCHEME_PORTS[parts.scheme],
@@ -127,11 +136,11 @@ def warehouse(url: str) -> Warehouse:
     )
 
 
-def _bad_url(shown: str, reason: str) -> VariableError:
+def _bad_url(url: str, reason: str) -> VariableError:
     remedy = (
         f"give the URL of ClickHouse's HTTP interface, e.g. {CLICKHOUSE}=http://user:password@127.0.0.1:8123/clearline"
     )
-    return VariableError(variable=CLICKHOUSE, value=shown, reason=reason, remedy=remedy)
+    return VariableError(variable=CLICKHOUSE, value=url, reason=reason, remedy=remedy)
 
 
 def _bootstrap(value: str) -> str:
@@ -140,7 +149,9 @@ def _bootstrap(value: str) -> str:
         host, colon, port = server.rpartition(":")
         if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             remedy = f"list brokers as host:port with commas between them, e.g. {KAFKA}={DEFAULT_KAFKA}"
-            raise VariableError(variable=KAFKA, value=value, reason=f"{server!r} is not host:port", remedy=remedy)
+            raise VariableError(
+                variable=KAFKA, value=value, reason=f"{masked(server)!r} is not host:port", remedy=remedy
+            )
     if not servers:
         raise VariableError(
             variable=KAFKA, value=value, reason="names no broker", remedy=f"e.g. {KAFKA}={DEFAULT_KAFKA}"

@@ -9,8 +9,6 @@ import logging
 import os
 import signal
 import socket
-import sys
-import time
 from collections.abc import Iterator
 
 import uvicorn
@@ -38,7 +36,7 @@ from api.webhooks import deliveries
 from api.webhooks import resource as endpoints
 from api.webhooks.book import Book
 from api.webhooks.errors import ConfigurationError, WebhooksStopped
-from schemas import deadman, environment
+from schemas import deadman, environment, logs
 from schemas.clients import client_config
 from schemas.errors import MasterKeysUnusable
 from schemas.sealing import read_master_keys
@@ -184,8 +182,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 takes a free one and says which")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     arguments = parser.parse_args()
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s api %(message)s", stream=sys.stdout)
+    logs.start("api")
     deadman.arm()
     try:
         settings = environment.read()

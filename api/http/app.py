@@ -22,6 +22,8 @@ from api.openapi import routes as described
 JSON_TYPE = "application/json"
 REQUEST_ID_BYTES = 10
 _RESPONSE_BYTES_SLACK = 1_024
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""What is logged as it came; anything may stand where a request's method should."""
 
 log = logging.getLogger("clearline.api")
 
@@ -52,7 +54,7 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
         error = raised
         status, body, replayed = error.status, encode(error), error.replayed
     except Exception:
-        # The traceback holds no parameters: tracebacks show code, not values.
+        # The traceback holds no parameters: see `schemas.logs`.
         log.exception("request_id=%s path=%s failed", request_id, path)
         error = Broken()
         status, body, replayed = error.status, encode(error), False
@@ -90,7 +92,7 @@ def _say(
     log.info(
         "request_id=%s method=%s path=%s status=%d ms=%.1f tenant=%s key=%s code=%s",
         request_id,
-        request.method,
+        request.method if request.method in _METHODS else "other",
         path,
         status,
         (time.perf_counter() - began) * 1000,

@@ -6,14 +6,12 @@ import argparse
 import asyncio
 import logging
 import signal
-import sys
-import time
 
 from aiohttp import web
 
 from api.identity.local_issuer import LocalIssuer
 from api.identity.oidc import is_loopback
-from schemas import deadman
+from schemas import deadman, logs
 
 DEFAULT_PORT = 8790
 CLIENT_ID = "clearline-development"
@@ -52,8 +50,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, this machine's own only")
     parser.add_argument("--client-id", default=CLIENT_ID, help="the one client that it knows")
     arguments = parser.parse_args()
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s identity %(message)s", stream=sys.stdout)
+    logs.start("identity")
     if not is_loopback(arguments.host):
         log.critical(
             "this issuer believes everybody and listens on this machine only; take 127.0.0.1, or a real issuer"

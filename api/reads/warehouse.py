@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,15 @@ import msgspec
 
 from api.reads.errors import Unavailable
 from schemas.environment import Warehouse as Place
+from schemas.logs import words
 
 CONNECTIONS_MAX = 16
 ANSWER_TIMEOUT_S = 15
 QUERY_TIME_MAX_S = 10
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+_ERROR_CODE = re.compile(rb"Code: ([0-9]{1,6})\b")
+_ERROR_NAME = re.compile(rb"\(([A-Z][A-Z0-9_]{2,63})\)")
 
 Parameter = str | int | Sequence[str]
 
@@ -63,10 +68,11 @@ class Warehouse:
                 body = await answer.read()
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            log.warning("the warehouse is away: %r", error)
-            raise Unavailable(f"the warehouse is away: {error!r}") from error
+            log.warning("the warehouse is away: %s", error)
+            raise Unavailable(f"the warehouse is away: {words(error)}") from error
         if status != 200:
-            log.error("the warehouse refused a query (%d): %s", status, body[:1_000].decode("utf-8", "replace"))
+            # Its text repeats values of the query.
+            log.error("the warehouse refused a query (%d): %s", status, _error_name(body))
             raise Unavailable(f"the warehouse answered {status}")
         if len(body) > ANSWER_BYTES_MAX:
             raise Unavailable(f"the warehouse answered with {len(body)} bytes")
@@ -74,6 +80,13 @@ class Warehouse:
             return [_decode(line) for line in body.splitlines() if line]
         except msgspec.DecodeError as error:  # ClickHouse appends an error's text when it comes amid the rows
             raise Unavailable("the warehouse broke off amid its answer") from error
+
+
+def _error_name(body: bytes) -> str:
+    """ClickHouse's number and name of an error, such as `27 CANNOT_PARSE_TEXT`, out of its text; nothing else of it."""
+    code = _ERROR_CODE.search(body)
+    names = _ERROR_NAME.findall(body)
+    return f"{code[1].decode() if code else '-'} {names[-1].decode() if names else '-'}"
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})

@@ -8,12 +8,12 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 
 import uvicorn
 
 from api.registry.app import application
+from schemas import logs
 from schemas.contracts import all_contracts
 from schemas.errors import ContractFault
 
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 takes a free one and says which")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s registry %(message)s", stream=sys.stdout)
+    logs.start("registry")
     try:
         all_contracts()
         listener = _listen(arguments.host, arguments.port)

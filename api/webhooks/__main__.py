@@ -10,14 +10,13 @@ import asyncio
 import logging
 import os
 import sys
-import time
 
 from confluent_kafka import KafkaException
 
 from api.webhooks import _settings
 from api.webhooks.errors import ConfigurationError, Fenced, WebhooksStopped
 from api.webhooks.service import Sender, check_topics
-from schemas import deadman, environment
+from schemas import deadman, environment, logs
 from schemas.clients import client_config
 from schemas.environment import VariableError
 from schemas.errors import MasterKeysUnusable
@@ -48,8 +47,7 @@ async def _run(given: environment.Environment) -> None:
 
 def main() -> int:
     """Run until a signal; 0 when told to stop, otherwise 1 (configuration), 2 (stopped) or 3 (fenced)."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s webhooks %(message)s", stream=sys.stdout)
+    logs.start("webhooks")
     deadman.arm()
     try:
         asyncio.run(_run(environment.read()))

@@ -49,6 +49,7 @@ _PASSING = {
     999,  # KEEPER_EXCEPTION
 }
 _DENIED = {192, 193, 194, 195, 291, 492, 497, 516}  # unknown user, wrong password, no rights, authentication failed
+_ERROR_NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _GATEWAY = re.compile(r"HTTP status (429|502|503|504)\b")
 
 
@@ -85,7 +86,7 @@ class Client:
 
     def insert(self, sql: str, data: bytes, *, settings: Mapping[str, Any] | None = None) -> None:
         """One `INSERT ... FORMAT x` statement with its rows in that format."""
-        with _mapped(self.address):
+        with _mapped(self.address, rows=True):
             self.raw.command(sql, data=data, settings=dict(settings or {}))
 
     def alive(self) -> bool:
@@ -155,11 +156,12 @@ class Backoff:
 
 
 @contextmanager
-def _mapped(address: str) -> Iterator[None]:
+def _mapped(address: str, *, rows: bool = False) -> Iterator[None]:
+    """`rows`: data was sent, which ClickHouse repeats in its errors; then their code and name are all that is told."""
     try:
         yield
     except outside.ClickHouseError as error:
-        raise _ours(error, address) from error
+        raise _ours(error, address, rows=rows) from (None if rows else error)
     except OSError as error:  # sockets, name resolution, TLS
         raise Unavailable(f"ClickHouse at {address} is away: {error}") from error
     except Exception as error:
@@ -169,9 +171,10 @@ def _mapped(address: str) -> Iterator[None]:
         raise
 
 
-def _ours(error: Exception, address: str) -> WarehouseError:
+def _ours(error: Exception, address: str, *, rows: bool) -> WarehouseError:
     code = getattr(error, "code", None)
-    text = f"ClickHouse at {address}: {error}"
+    said = f"rows were not taken: code {code or 'none'} ({error_name(str(error))})" if rows else str(error)
+    text = f"ClickHouse at {address}: {said}"
     if code in _DENIED:
         return AccessDenied(f"{text}; check user and password in CLEARLINE_CLICKHOUSE and the user's rights", code=code)
     if code in _PASSING or (code is None and isinstance(error, outside.OperationalError)):
@@ -179,6 +182,12 @@ def _ours(error: Exception, address: str) -> WarehouseError:
     if code is None and isinstance(error, outside.DatabaseError) and _is_gateway_answer(str(error)):
         return Unavailable(text)
     return StatementRefused(text, code=code)
+
+
+def error_name(text: str) -> str:
+    """ClickHouse's name of an error, such as CANNOT_PARSE_TEXT, out of its text; nothing else of it."""
+    names = _ERROR_NAME.findall(text)
+    return names[-1] if names else "no name"
 
 
 def _is_gateway_answer(text: str) -> bool:

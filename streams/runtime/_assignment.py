@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
+from schemas.logs import words
 from streams.runtime.batch import Stop
 from streams.runtime.config import TaskConfig
 from streams.runtime.errors import Abortable, ConfigurationFault, Retriable, StreamsError
@@ -322,7 +323,7 @@ class Assignment:
         where = f"{record.topic}[{record.partition}] offset {record.offset}"
         logger.error("task %s: the handler failed at %s", self._config.name, where, exc_info=error)
         self.partitions[number].positions[record.topic] = record.offset
-        self.stop(number, f"{where}: {error!r}")
+        self.stop(number, f"{where}: {words(error)}")
 
     def stop(self, number: int, reason: str) -> None:
         """Take no more of a partition until it is assigned anew; `fetch_running` must follow."""

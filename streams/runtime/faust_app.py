@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -16,7 +15,7 @@ import msgspec
 from faust.app.base import BootStrategy
 from faust.worker import Worker
 
-from schemas import deadman
+from schemas import deadman, logs
 from streams.runtime import faults
 from streams.runtime.batch import Rejection
 from streams.runtime.config import TaskConfig
@@ -60,6 +59,7 @@ class RuntimeWorker(Worker):
     def execute_from_commandline(self) -> NoReturn:
         """Run until stopped; status 0 after a signal, `EXIT_FAILED` after a failed task."""
         deadman.arm()
+        logs.tell_ends()
         try:
             super().execute_from_commandline()
         except SystemExit as ended:
@@ -68,7 +68,7 @@ class RuntimeWorker(Worker):
         logging.shutdown()
         sys.stdout.flush()
         if failure is not None:
-            print(f"worker ends: {failure}", file=sys.stderr)
+            print(f"worker ends: {logs.words(failure)}", file=sys.stderr)
             status = EXIT_FAILED
         sys.stderr.flush()
         # A client's thread may still wait for a broker that is gone; interpreter shutdown would wait for it, too.
@@ -188,19 +188,13 @@ def log_settings(level: str = "INFO") -> dict[str, Any]:
             "line": {
                 "format": LOG_FORMAT,
                 "datefmt": "%Y-%m-%dT%H:%M:%S",
-                "()": "streams.runtime.faust_app.UtcFormatter",
+                "()": "schemas.logs.Lines",
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {"streams": {"level": level}},
     }
-
-
-class UtcFormatter(logging.Formatter):
-    """Times in UTC, whatever the machine's zone."""
-
-    converter = staticmethod(time.gmtime)
 
 
 def _add_views(app: RuntimeApp) -> None:

@@ -21,6 +21,7 @@ import faust
 from mode import Service
 from mode.utils.queues import ThrowableQueue
 
+from schemas.logs import words
 from streams.runtime._ends import Ends
 from streams.runtime.batch import Batch, Rejection
 from streams.runtime.config import TaskConfig
@@ -227,7 +228,7 @@ class Source(Service):
         if isinstance(error, StreamsError):
             raise error
         if error is not None:
-            raise Abortable(f"the agent failed outside its handler: {error!r}") from error
+            raise Abortable(f"the agent failed outside its handler: {words(error)}") from error
 
     # In the event loop
 

@@ -95,8 +95,8 @@ class GlobalTable(Generic[V]):
             except Exception:
                 self.undecodable += 1
                 logger.exception(
-                    "table %s: key %r at [%d] offset %d can't be decoded and is left as it was",
-                    self.topic, record.key, record.partition, record.offset,
+                    "table %s: what is at [%d] offset %d can't be decoded; its key is left as it was",
+                    self.topic, record.partition, record.offset,
                 )  # fmt: skip
                 continue
             self.changed(record.key, self._values.get(record.key), value)

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
+from schemas.logs import words
 from streams.runtime._assignment import Assignment, Partition
 from streams.runtime.batch import Batch, Rejection
 from streams.runtime.config import (
@@ -172,7 +173,7 @@ class Task:
         except StreamsError:
             raise
         except Exception as error:
-            raise Abortable(f"the batch was not processed: {error!r}") from error
+            raise Abortable(f"the batch was not processed: {words(error)}") from error
         if not batch.finished:
             raise Abortable("the processor returned without running the batch")
         fault("after_process_before_begin")

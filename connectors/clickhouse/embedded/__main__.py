@@ -19,7 +19,7 @@ from connectors.clickhouse.embedded import errors, limits
 from connectors.clickhouse.embedded.engine import Engine
 from connectors.clickhouse.embedded.server import Warehouse
 from connectors.clickhouse.embedded.users import Users, read_users
-from schemas import environment
+from schemas import environment, logs
 
 _log = logging.getLogger("warehouse")
 
@@ -48,7 +48,7 @@ def main(*, data: Path, port: int, host: str, allow_remote: bool) -> None:
     Users come from CLEARLINE_CLICKHOUSE (its user may write, `reader` with the same password may read) and from
     CLEARLINE_WAREHOUSE_USERS, a JSON list of {"name", "password", "role": "admin" | "writer" | "reader"}.
     """
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.start("warehouse")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     status = 0
     try:

@@ -17,7 +17,7 @@ from connectors.clickhouse.client import Client, connect
 from connectors.clickhouse.errors import WarehouseError
 from connectors.clickhouse.landing._health import serve
 from connectors.clickhouse.landing._landing import Landing, Stopped
-from schemas import deadman, environment
+from schemas import deadman, environment, logs
 
 STOP_GRACE_S = 5
 """How long a stop waits for the batch in hand. Cutting it off does no harm: the next start completes it."""
@@ -28,7 +28,7 @@ _log = logging.getLogger("landing")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one landing process; its status is 0 after SIGTERM, 1 after an error, 2 when it was told nonsense."""
     options = _options(arguments)
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.start("landing")
     for library in ("urllib3", "clickhouse_connect"):
         logging.getLogger(library).setLevel(logging.ERROR)  # they warn at each try; we say what is awaited, once
     deadman.arm()

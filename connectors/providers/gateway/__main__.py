@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 
 from connectors.providers.errors import ConfigurationError, Fenced, GatewayStopped
 from connectors.providers.gateway import _service, _settings
-from schemas import deadman, environment
+from schemas import deadman, environment, logs
 from schemas.clients import client_config
 from schemas.environment import VariableError
 
@@ -24,7 +24,7 @@ log = logging.getLogger("clearline.gateway")
 
 def main() -> int:
     """Run until a signal; 0 when told to stop, otherwise 1 (configuration), 2 (stopped) or 3 (fenced)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s gateway %(message)s", stream=sys.stdout)
+    logs.start("gateway")
     deadman.arm()
     try:
         given = environment.read()

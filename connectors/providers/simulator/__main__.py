@@ -21,6 +21,7 @@ from connectors.providers.simulator._books import (
 )
 from connectors.providers.simulator._payouts import DEFAULT_PAYOUT_DELAY_MS, DEFAULT_RETURN_MS
 from connectors.providers.simulator.server import KEEP_ALIVE_S, Simulator
+from schemas import logs
 
 DEFAULT_PORT = 8701
 SHUTDOWN_S = 3.0
@@ -116,7 +117,7 @@ async def _serve(arguments: argparse.Namespace, books: Books) -> None:
 def main() -> int:
     """Run until a signal; 0 when told to stop, 1 when the books or the port fail."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s simulator %(message)s", stream=sys.stdout)
+    logs.start("simulator")
     try:
         arguments.data.mkdir(parents=True, exist_ok=True)
         books = Books(

@@ -84,6 +84,13 @@ def test_a_bad_value_is_refused_by_name_with_a_remedy(variable: str, value: str)
     [
         ("CLEARLINE_CLICKHOUSE", "ftp://user:s3cret@host/db"),
         ("CLEARLINE_CLICKHOUSE", "http://user:s3cret@host:x/db"),
+        ("CLEARLINE_CLICKHOUSE", "user:s3cret@host:8123/db"),
+        ("CLEARLINE_CLICKHOUSE", "http//user:s3cret@host:8123/db"),
+        ("CLEARLINE_CLICKHOUSE", "http://host/db?user=u&password=s3cret"),
+        ("CLEARLINE_CLICKHOUSE", "http://user:s3cret@/db"),
+        ("CLEARLINE_CLICKHOUSE", "http://user:s3cret@more@host/a/b"),
+        ("CLEARLINE_KAFKA", "user:s3cret@host"),
+        ("CLEARLINE_KAFKA", "host:9092,sasl://user:s3cret@host:none"),
         ("CLEARLINE_KAFKA_CONFIG", '{"sasl.password": "s3cret", broken}'),
         ("CLEARLINE_KAFKA_CONFIG", '{"sasl.password": ["s3cret"]}'),
     ],
@@ -93,6 +100,20 @@ def test_a_refused_secret_is_not_repeated(variable: str, value: str) -> None:
     with pytest.raises(environment.VariableError) as caught:
         environment.read({variable: value})
     assert "s3cret" not in f"{caught.value} {caught.value.value} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://user:s3cret@host:8123/db", "http://…@host:8123/db"),
+        ("https://login.example/?client_secret=s3cret", "https://login.example/?…"),
+        ("127.0.0.1:9092", "127.0.0.1:9092"),
+        ("many", "many"),
+    ],
+)
+def test_what_is_no_secret_of_a_value_is_shown(value: str, shown: str) -> None:
+    """Enough is left to find the mistake."""
+    assert environment.masked(value) == shown
 
 
 def test_the_repr_holds_no_secret() -> None:
