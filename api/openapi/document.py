@@ -8,24 +8,11 @@ from typing import Any
 from api.http import catalogue, versions
 from api.http.operations import Operation
 from api.http.parameters import Field
-from api.openapi import _parameters
+from api.openapi import _parameters, _statuses
 from api.openapi.schema import BOOLEAN, TEXT, Described, Schema, any_of, array, closed, nullable, one_of, ref
 
 OPENAPI = "3.1.0"
 SCHEMAS = "#/components/schemas/"
-_ERRORS = {
-    "400": "The request can't be meant as it is, or the object is in another state.",
-    "401": "No key, or none that is valid.",
-    "402": "The payment was declined or failed; the error holds it as it stands.",
-    "403": "The key may not do this.",
-    "404": "No such object, for this tenant.",
-    "409": "A request with the same idempotency key is still running.",
-    "429": "Too many requests; nothing was begun. `Retry-After` says when.",
-    "500": "A fault of ours.",
-    "503": "Nobody could answer in time. The same idempotency key finds out.",
-}
-_OF_WRITES = ("402", "409")
-_ALWAYS = ("400", "401", "403", "404", "429", "500", "503")
 
 
 def document(version: str) -> dict[str, Any]:
@@ -59,8 +46,8 @@ def document(version: str) -> dict[str, Any]:
             "headers": _HEADERS,
             "parameters": _PARAMETERS,
             "responses": {
-                status: _response(words, ref("error"), ("Request-Id", "Stripe-Should-Retry", "Retry-After"))
-                for status, words in _ERRORS.items()
+                status: _response(words, ref("error"), (*_OF_ERRORS, *_OF_STATUS.get(status, ())))
+                for status, words in _statuses.WORDS.items()
             },
             "schemas": shown,
         },
@@ -69,7 +56,11 @@ def document(version: str) -> dict[str, Any]:
 
 _HEADERS: dict[str, Any] = {
     "Request-Id": {"description": "Names the request in our log.", "required": True, "schema": {"type": "string"}},
-    "Stripe-Version": {"description": "The version that answered.", "schema": {"type": "string"}},
+    "Stripe-Version": {
+        "description": "The version that answered.",
+        "required": True,
+        "schema": {"type": "string", "enum": list(versions.LIVE)},
+    },
     "Idempotency-Key": {"description": "As it was sent.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
         "description": "The answer is that of an earlier request with this key.",
@@ -80,7 +71,10 @@ _HEADERS: dict[str, Any] = {
         "schema": {"type": "string", "enum": ["true", "false"]},
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+    "WWW-Authenticate": {"description": "How to present a key.", "required": True, "schema": {"type": "string"}},
 }
+_OF_ERRORS = ("Request-Id", "Stripe-Should-Retry", "Retry-After")
+_OF_STATUS = {"401": ("WWW-Authenticate",)}
 _PARAMETERS: dict[str, Any] = {
     "Stripe-Version": {
         "name": "Stripe-Version",
@@ -148,9 +142,11 @@ def _shared(operation: Operation) -> list[dict[str, str]]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    statuses = sorted({*_ALWAYS, *(_OF_WRITES if operation.method == "POST" else ())})
     success = _response("The answer.", _answer(operation), ("Request-Id", "Stripe-Version", "Idempotent-Replayed"))
-    return {"200": success, **{status: {"$ref": f"#/components/responses/{status}"} for status in statuses}}
+    return {
+        "200": success,
+        **{status: {"$ref": f"#/components/responses/{status}"} for status in _statuses.statuses(operation)},
+    }
 
 
 def _response(words: str, schema: Schema, headers: tuple[str, ...]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ ERROR = {"error": {"type": "invalid_request_error", "message": "No such charge."
 
 def seen(body: dict, *, status: int = 200, **headers: str) -> None:
     """An answer to a GET of a charge."""
-    given = {"Request-Id": "req_1", "Stripe-Version": versions.NEWEST, **headers}
+    given = {"Request-Id": "req_1", "Stripe-Version": versions.NEWEST, "Content-Type": "application/json", **headers}
+    given = {name: value for name, value in given.items() if value is not None}
     look("GET", URL, "", status=status, headers=given, body=json.dumps(body).encode())
 
 
@@ -31,7 +32,7 @@ def test_what_is_right_passes() -> None:
         URL.removesuffix("/ch_1"),
         "",
         status=200,
-        headers={"request-id": "req_1"},
+        headers={"request-id": "req_1", "stripe-version": versions.NEWEST, "content-type": "application/json"},
         body=json.dumps(page).encode(),
     )
 
@@ -44,11 +45,17 @@ def test_what_is_right_passes() -> None:
         ({**CHARGE, "amount": "1"}, 200, {}),
         (ERROR, 409, {}),
         ({"error": {"type": "other", "message": ""}}, 404, {}),
+        (ERROR, 402, {}),
+        (ERROR, 401, {}),
         (CHARGE, 200, {"Request-Id": ""}),
+        (CHARGE, 200, {"Content-Type": "text/plain"}),
+        (CHARGE, 200, {"Stripe-Version": None}),
+        (ERROR, 503, {"Retry-After": "0"}),
+        (ERROR, 503, {"Stripe-Should-Retry": "perhaps"}),
     ],
 )
 def test_what_is_wrong_fails(body, status, headers) -> None:
-    """A field too many or too few, a wrong type, a status of which nothing is said, an error of no known type, no name of the request."""
+    """A field too many or too few, a wrong type, a status or header of which nothing is said, an error of no known type."""
     with pytest.raises(AssertionError):
         seen(body, status=status, **headers)
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import stripe
@@ -51,6 +52,7 @@ def look(method: str, url: str, sent: str, *, status: int, headers: Mapping[str,
     operation = operation_of(method, parts.path)
     if operation is None:
         return
+    named = {name.lower(): value for name, value in headers.items()}
     found = json.loads(body)
     if _KEEPS:
         _keep(
@@ -58,12 +60,11 @@ def look(method: str, url: str, sent: str, *, status: int, headers: Mapping[str,
                 "method": method,
                 "path": parts.path,
                 "sent": sent or parts.query,
-                "version": headers.get("Stripe-Version", ""),
+                "version": named.get("stripe-version", ""),
                 "status": status,
                 "code": found.get("error", {}).get("code", ""),
             }
         )
-    named = {name.lower(): value for name, value in headers.items()}
     version = named.get("stripe-version", versions.NEWEST)
     schemas = described(version)
     where = f"{operation.id}, {version}, status {status}"
@@ -72,13 +73,27 @@ def look(method: str, url: str, sent: str, *, status: int, headers: Mapping[str,
     response = responses[str(status)]
     if "$ref" in response:
         response = schemas.document["components"]["responses"][response["$ref"].rsplit("/", 1)[-1]]
-    wrong = schemas.wrong_of(response["content"]["application/json"]["schema"], found)
+    assert named["content-type"] in response["content"], f"{where}: {named['content-type']}"
+    wrong = schemas.wrong_of(response["content"][named["content-type"]]["schema"], found)
     assert wrong == [], f"{where}: {wrong}"
     assert named["request-id"].startswith("req_"), where
+    _headed(schemas, response["headers"], named, where)
     if status == 200:
         _as_stripe_says(where, found)
     elif operation.object in make.SHARED:
         assert STRIPE.wrong("error", found) == [], where
+
+
+def _headed(schemas: Schemas, described: Mapping[str, Any], named: Mapping[str, str], where: str) -> None:
+    """Headers that are required are there, and what is there is as it is described."""
+    for name, header in described.items():
+        one = schemas.document["components"]["headers"][header["$ref"].rsplit("/", 1)[-1]]
+        value = named.get(name.lower())
+        if value is None:
+            assert not one.get("required"), f"{where}: no {name}"
+            continue
+        wrong = schemas.wrong_of(one["schema"], int(value) if one["schema"]["type"] == "integer" else value)
+        assert wrong == [], f"{where}, {name}: {wrong}"
 
 
 def _as_stripe_says(where: str, found: dict) -> None:
@@ -100,5 +115,14 @@ class Watched(stripe.RequestsClient):
 
     def request(self, method, url, headers, post_data=None):
         content, status, answered = super().request(method, url, headers, post_data)
+        look(method.upper(), url, post_data or "", status=status, headers=answered, body=content)
+        return content, status, answered
+
+
+class WatchedAsync(stripe.HTTPXClient):
+    """The same of the asynchronous one."""
+
+    async def request_async(self, method, url, headers, post_data=None):
+        content, status, answered = await super().request_async(method, url, headers, post_data)
         look(method.upper(), url, post_data or "", status=status, headers=answered, body=content)
         return content, status, answered

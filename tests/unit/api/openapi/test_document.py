@@ -5,6 +5,7 @@ import pytest
 
 from api.http import catalogue, versions
 from api.http.errors import VersionUnknown
+from api.openapi import _statuses
 from api.openapi.document import document, examples
 from tests._schemas import Schemas
 
@@ -19,11 +20,30 @@ def test_every_version_describes_every_operation_and_object(version) -> None:
     assert sorted(one["operationId"] for one in told) == sorted(one.id for one in catalogue.operations())
     for one in told:
         assert one["summary"].endswith("."), one["operationId"]
-        assert {"200", "400", "401", "404", "429", "503"} <= set(one["responses"]), one["operationId"]
+        assert {"200", "400", "401", "403", "429", "500", "503"} <= set(one["responses"]), one["operationId"]
     nameless = {one.object for one in catalogue.operations()} - set(catalogue.objects())
     assert not nameless, f"nobody has described {nameless}: give its module OBJECTS, see api/http/catalogue.py"
     for schema in made["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_each_operation_has_its_own_statuses() -> None:
+    """A decline where somebody is charged, a conflict where a provider is asked, 404 where something is named; nowhere else."""
+    made = document(versions.NEWEST)["paths"]
+    some = {"402", "404", "409"}
+    for path, method, own in (
+        ("/v1/payment_intents", "post", some),
+        ("/v1/payment_intents", "get", set()),
+        ("/v1/payment_intents/{id}", "post", {"404"}),
+        ("/v1/refunds", "post", {"404", "409"}),
+        ("/v1/setup_intents/{id}/confirm", "post", {"402", "404"}),
+        ("/v1/customers", "post", set()),
+        ("/v1/webhook_endpoints/{id}", "delete", {"404"}),
+    ):
+        assert some & set(made[path][method]["responses"]) == own, (method, path)
+    assert _statuses.unknown(catalogue.operations()) == set()
+    named = [told for path, methods in made.items() if "{" in path for told in methods.values()]
+    assert all("404" in told["responses"] for told in named)
 
 
 @pytest.mark.parametrize("version", versions.LIVE)
