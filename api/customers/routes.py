@@ -5,7 +5,7 @@ from __future__ import annotations
 from api.customers.customers import Customers
 from api.customers.desk import Desk, Sends
 from api.customers.keyring import Keyring
-from api.customers.lists import Landed, Saved
+from api.customers.lists import Saved
 from api.customers.methods import Methods
 from api.customers.setups import Setups
 from api.http.operations import Route
@@ -14,7 +14,7 @@ from api.reads.service import Reads
 
 def routes(commands: Sends, reads: Reads, keyring: Keyring) -> tuple[Route, ...]:
     """For `api.http.app.application(routes=...)`."""
-    landed = Landed(reads.warehouse)
+    landed = reads.landed_customers
     saved = Saved(reads.warehouse, landed)
     desk = Desk(commands=commands, customers=reads.customers, keyring=keyring, landed=landed)
     reads.saved = desk.fetch

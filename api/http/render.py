@@ -209,3 +209,47 @@ def dispute(dispute: DisputeObject, *, payment_id: str, livemode: bool, created_
             "withdrawn": dispute.withdrawn_minor,
         },
     }
+
+
+def event(
+    event_id: str,
+    kind: str,
+    *,
+    about: dict[str, Any],
+    at_ms: int,
+    status_before: str = "",
+    api_version: str,
+    livemode: bool,
+    pending_webhooks: int = 0,
+    request: str = "",
+    idempotency_key: str = "",
+    payment_id: str | None = None,
+    sequence: int,
+    previous: str = "",
+) -> dict[str, Any]:
+    """
+    An event, the same wherever it is told.
+
+    With its object as it was after it, and under `clearline` where it stands in the history of what it is about.
+    `status_before` is empty where the object's status did not change by it.
+    """
+    data: dict[str, Any] = {"object": about}
+    if status_before:
+        data["previous_attributes"] = {"status": status_before}
+    return {
+        "id": event_id,
+        "object": "event",
+        "api_version": api_version or None,
+        "created": _seconds(at_ms),
+        "data": data,
+        "livemode": livemode,
+        "pending_webhooks": pending_webhooks,
+        "request": {"id": request or None, "idempotency_key": idempotency_key or None},
+        "type": kind,
+        "clearline": {"payment_intent": payment_id, "previous_event": previous or None, "sequence": sequence},
+    }
+
+
+def status_before(kind: str, before: str, after: str) -> str:
+    """What an event of a payment says that its status was; empty: that it did not change, or is not what the event is about."""
+    return before if kind.startswith("payment_intent.") and before not in (after, "unrecognized") else ""

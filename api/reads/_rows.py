@@ -118,6 +118,7 @@ def dispute(row: Row) -> DisputeObject:
             "evidence_due_ms",
             "evidence_submitted",
             "metadata",
+            "outcome_unknown",
         ),
     )
 

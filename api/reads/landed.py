@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from api.reads.errors import Unavailable
 from api.reads.warehouse import Warehouse
-from schemas.catalogue import PAYMENTS_INPUTS, SETTLEMENT_INPUTS
-from schemas.records import PayoutReply, Reply
+from schemas.catalogue import CUSTOMERS_INPUTS, PAYMENTS_INPUTS, SETTLEMENT_INPUTS
+from schemas.records import CustomerReply, PayoutReply, Reply
 
 DEADLINE_S = 5.0
 """Landing takes about a second; what takes longer is told to the caller as 503."""
@@ -44,6 +44,12 @@ WHERE tenant = {tenant:String} AND payout_id IN {payments:Array(String)} AND cau
     AND _offset < next_offset
 GROUP BY payout_id"""
 
+_CUSTOMERS_LANDED = """
+SELECT '' AS payment_id, toInt64(max(cause_offset)) AS offset FROM customer_events
+INNER JOIN landed_positions USING (_topic, _partition)
+WHERE tenant = {tenant:String} AND cause_topic = {topic:String} AND _offset < next_offset
+HAVING count() > 0"""
+
 
 class Landed:
     """
@@ -62,11 +68,11 @@ class Landed:
     topic = PAYMENTS_INPUTS.name
     """The inputs that are followed."""
 
-    def note(self, reply: Reply | PayoutReply) -> None:
+    def note(self, reply: Reply | PayoutReply | CustomerReply) -> None:
         """A command was answered. Answers without an effect of their own leave nothing to wait for."""
         if reply.replayed or reply.status_code not in _EFFECTS or reply.cause_topic != self.topic:
             return
-        about = reply.payment_id if isinstance(reply, Reply) else reply.payout_id
+        about = _about(reply)
         writes = self._open.setdefault(reply.tenant, OrderedDict())
         self._open.move_to_end(reply.tenant)
         writes[about] = max(reply.cause_offset, writes.pop(about, -1))
@@ -118,6 +124,17 @@ class Landed:
             del self._open[tenant]
 
 
+def _about(reply: Reply | PayoutReply | CustomerReply) -> str:
+    """What is waited for by name: of a tenant's customers nothing, since all that is about them is in one order."""
+    match reply:
+        case Reply():
+            return reply.payment_id
+        case PayoutReply():
+            return reply.payout_id
+        case CustomerReply():
+            return ""
+
+
 class LandedPayouts(Landed):
     """The same of payouts: whatever of them is answered as done has an event."""
 
@@ -125,6 +142,21 @@ class LandedPayouts(Landed):
 
     async def _landed(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
         return await self._offsets(_PAYOUTS_LANDED, tenant, wanted, topic=self.topic)
+
+    async def _asked(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
+        del tenant, wanted
+        return {}
+
+
+class LandedCustomers(Landed):
+    """The same of customers, methods and setup intents, of which a tenant's newest stands for all before it."""
+
+    topic = CUSTOMERS_INPUTS.name
+
+    async def _landed(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
+        del wanted
+        rows = await self._warehouse.rows(_CUSTOMERS_LANDED, {"tenant": tenant, "topic": self.topic})
+        return {row["payment_id"]: row["offset"] for row in rows}
 
     async def _asked(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
         del tenant, wanted

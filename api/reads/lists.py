@@ -52,8 +52,25 @@ class Listed(msgspec.Struct, frozen=True):
     has_more: bool
 
 
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """More objects of a kind, one a row of a table whose columns may be called otherwise."""
+
+    table: str
+    id: str
+    type: str = "type"
+    about: str
+    """What stands for the payment."""
+
+    def places(self, tests: str, *, id_name: str) -> str:
+        """The same as `_Source.places`. The tests are on columns by the source's names."""
+        renamed = f"tenant, {self.id} AS {id_name}, {self.type} AS type, {self.about} AS about, occurred_ms, _offset"
+        inner = f"SELECT {renamed} FROM {self.table} WHERE tenant = {{tenant:String}}"  # noqa: S608 - our own text
+        columns = f"{id_name} AS object_id, about AS payment_id, toInt64(occurred_ms) AS at, toInt64(_offset) AS tie"
+        return f"SELECT {columns} FROM ({inner}) WHERE {tests}"  # noqa: S608 - ditto
+
+
 class _Source(msgspec.Struct, frozen=True, kw_only=True):
-    """How a kind of object is found. `having` rows are of one object each, or `grouped` into objects."""
+    """How a kind of object is found. Rows are of one object each, or `grouped` into objects."""
 
     table: str = "payment_events"
     id: str
@@ -61,8 +78,7 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True):
     grouped: bool = True
     filters: Mapping[str, str]
     """By the API's name: a condition on one bound parameter of the same name."""
-    also: tuple[str, str] = ("", "")
-    """Another table with objects of this kind, one a row, and its column that stands for the payment; empty: none."""
+    also: tuple[_Part, ...] = ()
 
     def places(self, conditions: list[str]) -> str:
         """A query of (id, payment_id, at, tie) of every object of the tenant that meets the conditions."""
@@ -74,11 +90,7 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True):
         tests = " AND ".join(["tenant = {tenant:String}", self.where, *conditions])
         columns = f"{self.id} AS object_id, payment_id, toInt64({at}) AS at, toInt64({tie}) AS tie"
         found = f"SELECT {columns} FROM {self.table} WHERE {tests}{end}"  # noqa: S608 - all of it is our own text
-        table, stands = self.also
-        if table:
-            columns = f"{self.id} AS object_id, {stands} AS payment_id, toInt64({at}) AS at, toInt64({tie}) AS tie"
-            found = f"{found} UNION ALL SELECT {columns} FROM {table} WHERE {tests}"  # noqa: S608 - ditto
-        return found
+        return " UNION ALL ".join([found, *(part.places(tests, id_name=self.id) for part in self.also)])
 
 
 _TYPE = (
@@ -130,7 +142,11 @@ SOURCES: Mapping[Kind, _Source] = {
         where="event_id != ''",
         grouped=False,
         filters={"type": _TYPE, "types": "type IN {types:Array(String)}"},
-        also=("payout_events", "payout_id"),
+        also=(
+            _Part(table="payment_events", id="companion_id", type="companion_type", about="payment_id"),
+            _Part(table="payout_events", id="event_id", about="payout_id"),
+            _Part(table="customer_events", id="event_id", about="object_id"),
+        ),
     ),
 }
 
@@ -143,6 +159,12 @@ SELECT source, argMin(transaction_id, (occurred_ms, _offset, _ordinal)) AS id
 FROM balance_transactions
 WHERE tenant = {tenant:String} AND source IN {sources:Array(String)} AND type IN ('charge', 'refund', 'dispute')
 GROUP BY source"""
+
+_BEGINNINGS = """
+SELECT payment_id, if(dispute_id != '', dispute_id, refund_id) AS id, toInt64(min(occurred_ms)) AS at
+FROM payment_events
+WHERE tenant = {tenant:String} AND payment_id IN {payments:Array(String)} AND id IN {named:Array(String)}
+GROUP BY payment_id, id"""
 
 
 class Lists:
@@ -207,16 +229,31 @@ class Lists:
         ids = [place.id for place in places]
         payments = sorted({place.payment_id for place in places})
         by_id: dict[str, dict[str, Any]] = {}
-        for table, stands in ((source.table, "payment_id"), source.also):
-            if not table or len(by_id) == len(ids):
-                continue
+        for part in (_Part(table=source.table, id=source.id, about="payment_id"), *source.also):
+            if len(by_id) == len(ids):
+                break
             sql = (
-                f"SELECT * FROM {table} WHERE tenant = {{tenant:String}} AND {stands} IN {{payments:Array(String)}} "  # noqa: S608
-                f"AND {source.id} IN {{ids:Array(String)}} {newest}LIMIT 1 BY {source.id}"
+                f"SELECT *, {part.id} AS found_id, {part.type} AS found_type FROM {part.table} "  # noqa: S608 - our own text
+                f"WHERE tenant = {{tenant:String}} AND {part.about} IN {{payments:Array(String)}} "
+                f"AND {part.id} IN {{ids:Array(String)}} {newest}LIMIT 1 BY {part.id}"
             )
             rows = await self._warehouse.rows(sql, {"tenant": tenant, "payments": payments, "ids": ids})
-            by_id |= {row[source.id]: row for row in rows}
+            by_id |= {row["found_id"]: row for row in rows}
+        if source.also:
+            await self._with_beginnings(tenant, payments, list(by_id.values()))
         return [by_id[one] for one in ids]
+
+    async def _with_beginnings(self, tenant: str, payments: list[str], rows: list[dict[str, Any]]) -> None:
+        """Put into events' rows when the refund or dispute that they name was made: the first event that names it was then."""
+        named = sorted({row.get(column) for row in rows for column in ("refund_id", "dispute_id")} - {None, ""})
+        if not named:
+            return
+        parameters: dict[str, Parameter] = {"tenant": tenant, "payments": payments, "named": named}
+        found = await self._warehouse.rows(_BEGINNINGS, parameters)
+        made = {(row["payment_id"], row["id"]): row["at"] for row in found}
+        for row in rows:
+            one = row.get("dispute_id") or row.get("refund_id")
+            row["made_ms"] = made.get((row.get("payment_id"), one), 0)
 
     async def transactions(self, tenant: str, sources: list[str]) -> dict[str, str]:
         """The first balance transaction of each charge, refund or dispute that has one, by its id. Raises `Unavailable`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from api.customers import render as saved
+from api.customers import rows
 from api.http import render
 from api.payouts import render as payouts
 from api.reads import _rows
@@ -96,34 +98,44 @@ def balance_transaction(one: BalanceTransaction, *, created_ms: int, now_ms: int
 
 
 def event(row: dict[str, Any], *, livemode: bool, api_version: str) -> dict[str, Any]:
-    """An event with its object as it was after it."""
-    return {
-        "id": row["event_id"],
-        "object": "event",
-        "api_version": api_version or None,
-        "created": row["occurred_ms"] // 1000,
-        "data": {"object": object_of(row, livemode=livemode)},
-        "livemode": livemode,
-        "pending_webhooks": 0,
-        "request": {"id": row["request_id"] or None, "idempotency_key": row["idempotency_key"] or None},
-        "type": row["type"],
-        "clearline": {
-            "payment_intent": row.get("payment_id"),
-            "previous_event": row["previous_event_id"] or None,
-            "sequence": row["sequence"],
-        },
-    }
+    """An event with its object as it was after it; `found_id` and `found_type` of the row are what it was told as."""
+    event_id, kind = row["found_id"], row["found_type"]
+    payment_id = row.get("payment_id")
+    return render.event(
+        event_id,
+        kind,
+        about=object_of({**row, "type": kind}, livemode=livemode),
+        at_ms=row["occurred_ms"],
+        status_before=render.status_before(kind, row["from_status"], row["to_status"]) if payment_id else "",
+        api_version=api_version,
+        livemode=livemode,
+        request=row["request_id"],
+        idempotency_key=row["idempotency_key"],
+        payment_id=payment_id,
+        sequence=row["sequence"],
+        previous=row["previous_event_id"] if event_id == row["event_id"] else row["event_id"],
+    )
 
 
 def object_of(row: dict[str, Any], *, livemode: bool) -> dict[str, Any]:
-    """What an event is about."""
+    """What an event is about. A customer's personal fields are null in it, as in what webhooks tell."""
     if "payout_id" in row:
         return payouts.payout(_rows.payout(row), livemode=livemode)
+    match row.get("object", "payment"):
+        case "customer":
+            return saved.customer(rows.customer(row), {}, livemode=livemode)
+        case "payment_method":
+            return saved.payment_method(rows.method(row), livemode=livemode)
+        case "setup_intent":
+            return saved.setup_intent(rows.setup(row), livemode=livemode)
     kind = _rows.about(row)
     if kind == "charge":
         return render.charge(_rows.charge(row), _rows.payment(row), livemode=livemode)
     if kind == "refund":
-        return render.refund(_rows.refund(row), payment_id=row["payment_id"])
+        return render.refund(_rows.refund(row), payment_id=row["payment_id"], created_ms=row.get("made_ms", 0))
     if kind == "dispute":
-        return render.dispute(_rows.dispute(row), payment_id=row["payment_id"], livemode=livemode)
+        dispute = _rows.dispute(row)
+        return render.dispute(
+            dispute, payment_id=row["payment_id"], livemode=livemode, created_ms=row.get("made_ms", 0)
+        )
     return of_payment_row(row, livemode=livemode)

@@ -13,7 +13,7 @@ from api.http.payments import Found, Paths
 from api.http.service import Caller, now_ms
 from api.http.wire import Tree
 from api.reads import _rows, expand, render
-from api.reads.landed import Landed, LandedPayouts
+from api.reads.landed import Landed, LandedCustomers, LandedPayouts
 from api.reads.lists import SOURCES, Created, Kind, Listed, Lists, Page, Place
 from api.reads.owners import Owners
 from api.reads.paging import CREATED, PAGE, SECONDS_MAX, cut
@@ -68,6 +68,7 @@ class Reads:
         self.lists = Lists(self.warehouse)
         self.landed = Landed(self.warehouse)
         self.landed_payouts = LandedPayouts(self.warehouse)
+        self.landed_customers = LandedCustomers(self.warehouse)
 
     async def start(self) -> None:
         """Learn who holds what. Raises KafkaException."""
@@ -145,6 +146,8 @@ class Reads:
         await self.landed.wait(tenant)
         if kind in ("balance_transactions", "events"):
             await self.landed_payouts.wait(tenant)
+        if kind == "events":
+            await self.landed_customers.wait(tenant)
         found = await self.lists.page(kind, tenant, page, filters)
         return render.listed(url, await self.data(kind, caller, found, paths), has_more=found.has_more)
 

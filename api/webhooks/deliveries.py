@@ -24,7 +24,6 @@ from api.webhooks import render, replays
 from api.webhooks._requests import Asked, asked, made_id
 from api.webhooks.book import Book, Change
 from api.webhooks.errors import WebhooksStopped
-from api.webhooks.queue import SOURCES
 from api.webhooks.resource import PATH, changed, changing, living
 from schemas.records import EndpointRequest, WebhookEndpoint
 
@@ -66,14 +65,13 @@ SELECT delivery_id, endpoint_id, event_id, event_type, payment_id, replay, state
 FROM webhook_deliveries
 WHERE tenant = {tenant:String} AND endpoint_id = {endpoint:String}"""
 _EVENTS = """
-SELECT event_id, _topic AS topic, _partition AS partition, toInt64(_offset) AS offset, toInt64(occurred_ms) AS at
-FROM payment_events
-WHERE tenant = {tenant:String}"""
-_TOLD = """
-SELECT event_id, source_topic AS topic, source_partition AS partition, toInt64(source_offset) AS offset, toInt64(queued_ms) AS at
-FROM webhook_attempts
-WHERE tenant = {tenant:String} AND event_id = {event:String} AND source_topic IN {topics:Array(String)}
-LIMIT 1"""
+SELECT event_id, companion_id, _topic AS topic, _partition AS partition, toInt64(_offset) AS offset, toInt64(occurred_ms) AS at
+FROM payment_events WHERE tenant = {tenant:String}
+UNION ALL
+SELECT event_id, '', _topic, _partition, toInt64(_offset), toInt64(occurred_ms) FROM payout_events WHERE tenant = {tenant:String}
+UNION ALL
+SELECT event_id, '', _topic, _partition, toInt64(_offset), toInt64(occurred_ms) FROM customer_events WHERE tenant = {tenant:String}"""
+_EVENT = f"SELECT * FROM ({_EVENTS}) WHERE event_id = {{event:String}} OR companion_id = {{event:String}} LIMIT 1"  # noqa: S608 - our own text
 
 
 def routes(book: Book, reads: Reads, kafka: dict[str, Any]) -> tuple[Route, ...]:
@@ -131,7 +129,8 @@ class Deliveries:
         if (done := ask.before(endpoints)) is not None:
             return _again(*done)
         _check_enabled(one)
-        await self._reads.landed.wait(tenant)
+        for landed in (self._reads.landed, self._reads.landed_payouts, self._reads.landed_customers):
+            await landed.wait(tenant)
         places = await (self._one(tenant, event_id) if event_id else self._within(tenant, given))
         more = len(places) > replays.EVENTS_MAX
         places = places[: replays.EVENTS_MAX]
@@ -161,11 +160,8 @@ class Deliveries:
         return await changing(self._book, tenant, decide)
 
     async def _one(self, tenant: str, event_id: str) -> list[replays.Place]:
-        """An event by its id: a payment's, or whatever was told before."""
-        parameters: dict[str, Parameter] = {"tenant": tenant, "event": event_id}
-        rows = await self._reads.warehouse.rows(_EVENTS + " AND event_id = {event:String} LIMIT 1", parameters)
-        if not rows:
-            rows = await self._reads.warehouse.rows(_TOLD, parameters | {"topics": [topic.name for topic in SOURCES]})
+        """An event by its id."""
+        rows = await self._reads.warehouse.rows(_EVENT, {"tenant": tenant, "event": event_id})
         if not rows:
             raise NotFound("event", param="event")
         return [replays.place_of(row) for row in rows]
@@ -175,21 +171,20 @@ class Deliveries:
         tests, bounds = created_tests(Created(**given["created"]))
         parameters: dict[str, Parameter] = {"tenant": tenant, **bounds, "rows": replays.EVENTS_MAX + 1}
         if cursor := given.get("starting_after"):
-            rows = await self._reads.warehouse.rows(
-                _EVENTS + " AND event_id = {cursor:String} LIMIT 1", {"tenant": tenant, "cursor": cursor}
-            )
+            rows = await self._reads.warehouse.rows(_EVENT, {"tenant": tenant, "event": cursor})
             if not rows:
                 message = "No such event to go on from: starting_after."
                 raise InvalidRequest(message, param="starting_after", code="resource_missing")
             tests.append(
-                "(at, partition, offset) > ({cursor_at:Int64}, {cursor_partition:Int32}, {cursor_offset:Int64})"
+                "(at, topic, partition, offset) > ({cursor_at:Int64}, {cursor_topic:String}, {cursor_partition:Int32}, {cursor_offset:Int64})"
             )
             parameters |= {
                 "cursor_at": rows[0]["at"],
+                "cursor_topic": rows[0]["topic"],
                 "cursor_partition": rows[0]["partition"],
                 "cursor_offset": rows[0]["offset"],
             }
-        sql = f"SELECT * FROM ({_EVENTS}) WHERE {' AND '.join(tests)} ORDER BY at, partition, offset LIMIT {{rows:UInt32}}"  # noqa: S608
+        sql = f"SELECT * FROM ({_EVENTS}) WHERE {' AND '.join(tests)} ORDER BY at, topic, partition, offset LIMIT {{rows:UInt32}}"  # noqa: S608
         return [replays.place_of(row) for row in await self._reads.warehouse.rows(sql, parameters)]
 
     async def _endpoint(self, caller: Caller, endpoint_id: str) -> WebhookEndpoint:

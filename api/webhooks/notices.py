@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
+from api.http import render as shown
 from api.http import versions
 from api.webhooks import render, types
 from api.webhooks.book import Change
@@ -69,17 +69,14 @@ def disabled(
 
 def body(endpoint: WebhookEndpoint, delivery: WebhookDelivery, *, livemode: bool) -> bytes:
     """The bytes of such an event."""
-    data = {"object": render.endpoint(endpoint, now_ms=endpoint.updated_ms)}
-    said = {
-        "id": delivery.event_id,
-        "object": "event",
-        "api_version": delivery.api_version,
-        "created": endpoint.updated_ms // 1000,
-        "data": versions.response_backwards(delivery.api_version, data),
-        "livemode": livemode,
-        "pending_webhooks": 1,
-        "request": {"id": None, "idempotency_key": None},
-        "type": delivery.event_type,
-        "clearline": {"payment": None, "sequence": delivery.sequence, "previous_event": None},
-    }
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    said = shown.event(
+        delivery.event_id,
+        delivery.event_type,
+        about=render.endpoint(endpoint, now_ms=endpoint.updated_ms),
+        at_ms=endpoint.updated_ms,
+        api_version=delivery.api_version,
+        livemode=livemode,
+        pending_webhooks=1,
+        sequence=delivery.sequence,
+    )
+    return types.written(said, api_version=delivery.api_version)

@@ -144,32 +144,28 @@ def body(event: Event, *, event_type: str, api_version: str, livemode: bool) -> 
     if one is None:
         message = f"{event.event_id} is not told as {event_type}"
         raise ValueError(message)
-    data: dict[str, Any] = {"object": _object(event, event_type, livemode=livemode)}
-    if (
-        isinstance(event, PaymentEvent)
-        and event_type.startswith("payment_intent.")
-        and event.from_status not in (event.to_status, "unrecognized")
-    ):
-        data["previous_attributes"] = {"status": event.from_status}
-    said = {
-        "id": one.id,
-        "object": "event",
-        "api_version": api_version,
-        "created": event.occurred_ms // 1000,
-        "data": versions.response_backwards(api_version, data),
-        "livemode": livemode,
-        "pending_webhooks": 1,
-        "request": {
-            "id": event.attribution.request_id or None,
-            "idempotency_key": event.attribution.idempotency_key or None,
-        },
-        "type": event_type,
-        "clearline": {
-            "payment": event.payment_id if isinstance(event, PaymentEvent) else None,
-            "sequence": event.sequence,
-            "previous_event": one.previous or None,
-        },
-    }
+    payment = event if isinstance(event, PaymentEvent) else None
+    said = render.event(
+        one.id,
+        event_type,
+        about=_object(event, event_type, livemode=livemode),
+        at_ms=event.occurred_ms,
+        status_before=render.status_before(event_type, payment.from_status, payment.to_status) if payment else "",
+        api_version=api_version,
+        livemode=livemode,
+        pending_webhooks=1,
+        request=event.attribution.request_id,
+        idempotency_key=event.attribution.idempotency_key,
+        payment_id=payment.payment_id if payment else None,
+        sequence=event.sequence,
+        previous=one.previous,
+    )
+    return written(said, api_version=api_version)
+
+
+def written(event: dict[str, Any], *, api_version: str) -> bytes:
+    """An event's JSON as a version has it."""
+    said = {**event, "data": versions.response_backwards(api_version, event["data"])}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -61,7 +61,7 @@ def test_delivered_signed_and_in_the_endpoints_own_version(ground, tenant):
         for one in new:
             event = one.verified(secret)
             sequence = one.event["clearline"]["sequence"]
-            assert (event.id, one.event["clearline"]["payment"]) == (told[sequence - 1], "pi_1")
+            assert (event.id, one.event["clearline"]["payment_intent"]) == (told[sequence - 1], "pi_1")
             assert one.event["clearline"]["previous_event"] == (told[sequence - 2] if sequence > 1 else None)
             assert "allowed_payment_method_types" in one.event["data"]["object"]
             with pytest.raises(stripe.SignatureVerificationError):

@@ -71,7 +71,10 @@ EVENT = of_object(
     {
         "api_version": nullable(TEXT),
         "created": SECONDS,
-        "data": closed({"object": {"type": "object", "required": ["object"]}}),
+        "data": closed(
+            {"object": {"type": "object", "required": ["object"]}},
+            optional={"previous_attributes": closed({"status": TEXT})},
+        ),
         "livemode": BOOLEAN,
         "pending_webhooks": INTEGER,
         "request": nullable(closed({"id": nullable(TEXT), "idempotency_key": nullable(TEXT)})),
@@ -120,5 +123,10 @@ OBJECTS = (
         schema=BALANCE_TRANSACTION,
         examples=_transactions,
     ),
-    Described(name="event", summary="One step of a payment, with its object after it.", schema=EVENT, examples=_events),
+    Described(
+        name="event",
+        summary="One step of a payment, a payout, a customer, a payment method or a setup intent, with its object after it.",
+        schema=EVENT,
+        examples=_events,
+    ),
 )

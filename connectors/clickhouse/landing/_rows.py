@@ -297,6 +297,7 @@ def _payment_event(event: records.PaymentEvent) -> Row:
         dispute.metadata,
         payment.saved_method,
         payment.setup_future_usage,
+        dispute.outcome_unknown,
     )
 
 

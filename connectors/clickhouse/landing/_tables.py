@@ -118,7 +118,7 @@ PAYMENT_EVENTS = Table(
         "transactions UInt32, fx_from_minor Int64, fx_from_currency String, fx_to_minor Int64, fx_to_currency String, fx_rate String, "
         "charge_has_texts Bool, charge_description String, charge_metadata Map(String, String), "
         "refund_metadata Map(String, String), dispute_metadata Map(String, String), "
-        "saved_method String, setup_future_usage String, "
+        "saved_method String, setup_future_usage String, dispute_outcome_unknown Bool, "
         f"{_PLACE}"
     ),
 )

@@ -250,3 +250,26 @@ def test_payments_use_and_save_methods(acme) -> None:
     assert refused.value.param == "customer"
     again = acme.v1.payment_intents.create(later, options)
     assert (again.id, again.last_response.headers["Idempotent-Replayed"]) == (second.id, "true")
+
+
+def test_events_of_customers_methods_and_setups_are_listed_and_shown(acme) -> None:
+    """Right after the answer, under ids that can be retrieved; nothing personal is in any of them."""
+    customer = person(acme)
+    setup = acme.v1.setup_intents.create({"customer": customer.id, "payment_method": "pm_card_visa", "confirm": True})
+    acme.v1.payment_methods.detach(setup.payment_method)
+    wanted = {
+        "customer.created": customer.id,
+        "payment_method.attached": setup.payment_method,
+        "payment_method.detached": setup.payment_method,
+        "setup_intent.created": setup.id,
+        "setup_intent.succeeded": setup.id,
+    }
+    page = acme.v1.events.list({"types": [*wanted], "limit": 100})
+    told = {(one.type, one.data.object["id"]): one for one in page.data}
+    for kind, about in wanted.items():
+        one = told[kind, about]
+        again = acme.v1.events.retrieve(one.id)
+        assert (again.to_dict(), again.clearline["payment_intent"]) == (one.to_dict(), None)
+        assert "jenny" not in str(again).lower()
+    sequences = [one.clearline["sequence"] for one in reversed(page.data) if one.data.object["id"] == setup.id]
+    assert sequences == [1, 2]

@@ -58,7 +58,10 @@ async def test_cursors_that_do_not_fit_are_refused():
             await lists.payouts("acme", given)
 
 
-def test_events_of_payouts_are_the_tenants_own_as_well():
-    """Both tables that events are listed of are asked for the same tenant."""
+def test_events_of_every_kind_are_the_tenants_own():
+    """Each table that events are listed of is asked for the same tenant."""
     sql = SOURCES["events"].places([])
-    assert sql.count("tenant = {tenant:String}") == len(re.findall(r"FROM \w+_events", sql)) == 2
+    tables = re.findall(r"FROM (\w+_events)", sql)
+    assert tables == ["payment_events", "payment_events", "payout_events", "customer_events"]
+    for part in sql.split(" UNION ALL "):
+        assert part.count("tenant = {tenant:String}") == part.count("FROM ")

@@ -132,7 +132,7 @@ def test_body_as_the_sdk_reads_it():
     assert (read.data.object.id, read.data.object.amount, read.data.object.status) == ("pi_1", 1_250, "succeeded")
     assert read.data.previous_attributes.to_dict() == {"status": "processing"}
     assert (read.livemode, read.request.id, read.request.idempotency_key) == (True, "req_1", "k")
-    assert read.clearline.to_dict() == {"payment": "pi_1", "sequence": 7, "previous_event": "evt_a"}
+    assert read.clearline.to_dict() == {"payment_intent": "pi_1", "sequence": 7, "previous_event": "evt_a"}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_customers_events_are_told_without_personal_data():
         raw = types.body(event, event_type=event.type, api_version=versions.NEWEST, livemode=False)
         body = json.loads(raw)
         assert (body["type"], body["data"]["object"]["object"]) == (event.type, name)
-        assert body["clearline"] == {"payment": None, "sequence": 2, "previous_event": "evt_b"}
+        assert body["clearline"] == {"payment_intent": None, "sequence": 2, "previous_event": "evt_b"}
         assert b"sealed" not in raw
 
 
@@ -216,4 +216,4 @@ def test_payouts_are_told():
     assert (delivery.payment_id, delivery.event_type) == ("po_1", "payout.paid")
     body = json.loads(types.body(event, event_type="payout.paid", api_version=versions.NEWEST, livemode=False))
     assert (body["data"]["object"]["object"], body["data"]["object"]["amount"]) == ("payout", 500)
-    assert body["clearline"] == {"payment": None, "sequence": 3, "previous_event": "evt_o"}
+    assert body["clearline"] == {"payment_intent": None, "sequence": 3, "previous_event": "evt_o"}
