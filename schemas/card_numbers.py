@@ -68,6 +68,19 @@ def spans(text: str) -> Iterable[tuple[int, int]]:
                         yield start, end
 
 
+def masked(text: str) -> str:
+    """A text with asterisks where card numbers stood."""
+    if has_digits(text):
+        for start, end in list(spans(text)):
+            text = text[:start] + "*" * (end - start) + text[end:]
+    return text
+
+
+def holds_card_number(raw: bytes | None) -> bool:
+    """Whether something in bytes of any kind looks like a card number in digits."""
+    return raw is not None and has_card_number(raw.decode("latin-1"))
+
+
 def has_card_number(text: str) -> bool:
     """Whether something in the text looks like a card number."""
     return _DIGITS.search(text) is not None and any(True for _ in spans(text))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from schemas import codec, contracts
+from schemas.card_numbers import holds_card_number, masked
 from schemas.catalogue import RECORD_BYTES_MAX, RECORDS_REJECTED, Topic
 from schemas.errors import DecodingError
 from schemas.records import PaymentIntent, Rejection, RejectionReason
@@ -68,12 +69,12 @@ def rejection(component: str) -> Callable[[Record, PoisonRecord], Output]:
             source_partition=record.partition,
             source_offset=record.offset,
             source_timestamp_ms=record.timestamp_ms,
-            key=None if reason == "card_number" else record.key,
+            key=None if reason == "card_number" or holds_card_number(record.key) else record.key,
             value=_kept(record.value, reason),
             value_sha256=sha256(record.value or b"").hexdigest(),
             reason=reason,
             field=getattr(poison, "field", ""),
-            message=str(poison)[:_MESSAGE_CHARS_MAX],
+            message=masked(str(poison))[:_MESSAGE_CHARS_MAX],
             component=component,
             tenant=getattr(poison, "tenant", ""),
         )
@@ -86,7 +87,7 @@ def _kept(value: bytes | None, reason: RejectionReason) -> bytes | None:
     """The bytes as they came, unless they must not be kept (a card number, personal data) or can't be (too large)."""
     if value is None or reason == "card_number" or len(value) > REJECTED_VALUE_BYTES_MAX or _is_personal(value):
         return None
-    return value
+    return None if holds_card_number(value) else value
 
 
 def _is_personal(value: bytes) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
-from schemas.card_numbers import has_card_number, has_digits, spans
+from schemas.card_numbers import has_card_number, has_digits, masked
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
 from schemas.ids import is_method_id
 from schemas.personal import PERSONAL_BYTES_MAX, PERSONAL_CHARS_MAX, PERSONAL_NAMES
@@ -84,10 +84,7 @@ def _refuse(reason: RejectionReason, field: str, message: str) -> NoReturn:
 
 def safe_text(text: str) -> str:
     """An outsider's words as we may keep them: card numbers masked, and not too long."""
-    if has_digits(text):
-        for start, end in list(spans(text)):
-            text = text[:start] + "*" * (end - start) + text[end:]
-    return text[:PROVIDER_TEXT_CHARS_MAX]
+    return masked(text)[:PROVIDER_TEXT_CHARS_MAX]
 
 
 def safe_url(url: str) -> str:

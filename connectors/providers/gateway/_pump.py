@@ -27,6 +27,7 @@ from connectors.providers.gateway._settings import (
 )
 from connectors.providers.gateway._transactions import CLIENT_LOG_LEVEL, Transactions
 from connectors.providers.gateway._window import Window
+from schemas.card_numbers import holds_card_number
 from schemas.catalogue import PROVIDER_REQUESTS, RECORDS_REJECTED
 from schemas.clients import consumer_config
 from schemas.errors import DecodingError
@@ -348,4 +349,5 @@ def _rejected(message: Message, place: Place, refusal: DecodingError | Untransla
         key=message.key(),
         value=message.value(),
     )
-    return Item(place, (Produce(RECORDS_REJECTED.name, message.key(), value),), marks_done=True)
+    key = None if holds_card_number(message.key()) else message.key()
+    return Item(place, (Produce(RECORDS_REJECTED.name, key, value),), marks_done=True)

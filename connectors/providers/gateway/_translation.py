@@ -11,6 +11,7 @@ import msgspec
 from connectors.providers.base import Notice, Operation, OperationKind, Outcome, OutcomeKind
 from connectors.providers.errors import UntranslatableRequest
 from schemas import codec
+from schemas.card_numbers import holds_card_number, masked
 from schemas.catalogue import PAYMENTS_INPUTS, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
 from schemas.errors import DecodingError
 from schemas.records import (
@@ -286,7 +287,7 @@ def rejection(
     key: bytes | None,
     value: bytes | None,
 ) -> bytes:
-    """The encoded `Rejection` of a record that holds no usable request."""
+    """The encoded `Rejection` of a record that holds no usable request; without what looks like a card number."""
     reason = error.reason if isinstance(error, DecodingError) else error.code
     return codec.encode(
         Rejection(
@@ -294,11 +295,11 @@ def rejection(
             source_partition=partition,
             source_offset=offset,
             source_timestamp_ms=timestamp_ms,
-            key=key,
-            value=value,
+            key=None if holds_card_number(key) else key,
+            value=None if holds_card_number(value) else value,
             value_sha256=hashlib.sha256(value or b"").hexdigest(),
             reason=cast("RejectionReason", reason),  # the codec refuses any other
-            message=str(error)[:MESSAGE_CHARACTERS_MAX],
+            message=masked(str(error))[:MESSAGE_CHARACTERS_MAX],
             component=COMPONENT,
         )
     )

@@ -242,3 +242,14 @@ def test_an_inquiry_that_names_no_request_is_refused(request_id, object_id):
     with pytest.raises(UntranslatableRequest, match="_inquire_") as caught:
         read(key=b"acme/pi_1", value=codec.encode(request), timestamp_ms=0)
     assert caught.value.code == "invalid_field"
+
+
+def test_a_rejection_keeps_no_card_number():
+    """Bytes with what looks like a card number are named by place and digest only, and the message masks it."""
+    card = b"4242 4242 4242 4242"
+    error = WrongRecord(f"the key is {card.decode()}")
+    encoded = rejection(error, topic="t", partition=2, offset=9, timestamp_ms=5, key=b"a/" + card, value=b"\x03" + card)
+    found = codec.decode(encoded)
+    assert isinstance(found, Rejection)
+    assert (found.key, found.value, len(found.value_sha256)) == (None, None, 64)
+    assert found.message == f"the key is {'*' * 19}"
