@@ -16,7 +16,7 @@ from schemas.records import CustomerCommand
 from schemas.test_cards import known
 
 _NOT_SUPPORTED = "Stripe has it; it is not supported here, so leave it out."
-_LATER = """attach_to_self client_secret confirmation_token customer_account description excluded_payment_method_types
+_LATER = """attach_to_self confirmation_token customer_account description excluded_payment_method_types
 flow_directions mandate_data on_behalf_of payment_method_configuration payment_method_data payment_method_options return_url
 single_use use_stripe_sdk"""
 _ELSEWHERE = dict.fromkeys(_LATER.split(), _NOT_SUPPORTED)
@@ -64,7 +64,7 @@ CONFIRM = Operation(
     summary="Verifies the payment method and saves it for the customer.",
     scope="setup_intents:write",
     object="setup_intent",
-    spec=Spec(fields={"payment_method": Text(), "expand": Texts()}, elsewhere=_ELSEWHERE),
+    spec=Spec(fields={"client_secret": Text(), "payment_method": Text(), "expand": Texts()}, elsewhere=_ELSEWHERE),
 )
 CANCEL = Operation(
     method="POST",
@@ -96,7 +96,7 @@ RETRIEVE = Operation(
     summary="Shows a setup intent as it stands.",
     scope="setup_intents:read",
     object="setup_intent",
-    spec=Spec(fields={"expand": Texts()}, elsewhere={"client_secret": _NOT_SUPPORTED}),
+    spec=Spec(fields={"client_secret": Text(), "expand": Texts()}),
 )
 LIST = Operation(
     method="GET",

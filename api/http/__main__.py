@@ -20,6 +20,7 @@ from api.customers.resolve import Resolver
 from api.http import belongings
 from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
+from api.http.browsers import Browsers
 from api.http.commands import DEADLINE_S, Commands
 from api.http.limits import Uses
 from api.http.service import Service
@@ -125,6 +126,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             resolve=Resolver(reads.customers, reads.payments).resolve,
             people=People(tables),
             uses=Uses(commands.tell_use, known_ms=tables.used_ms),
+            browsers=Browsers(settings.internal_token),
         )
         config = uvicorn.Config(
             application(

@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 import msgspec
 from litestar import Litestar, Request, Response, get, post, route
 from litestar.exceptions import HTTPException
+from msgspec.structs import replace
 
+from api.http.browsers import CORS, PATHS, PREFLIGHT
 from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode
 from api.http.operations import Route
 from api.http.resources import ENDPOINTS, Endpoint
@@ -48,11 +50,16 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
         if "stripe-account" in request.headers:
             headers["Stripe-Account"] = caller.identity.tenant
         service.admit(caller)
-        answer = await work(caller, await _parameters(request))
-        status, body, replayed = 200, _encode(answer.body), answer.replayed
+        given = await _parameters(request)
+        identity = service.browsers.admit(caller.identity, request.method, _plain(path), request.path_params, given)
+        caller = replace(caller, identity=identity)
+        answer = await work(caller, given)
+        status, body, replayed = 200, _encode(service.browsers.shown(identity, answer.body)), answer.replayed
     except ApiError as raised:
         error = raised
-        status, body, replayed = error.status, encode(error), error.replayed
+        status, replayed = error.status, error.replayed
+        said = error.body()
+        body = _encode({"error": said if caller is None else service.browsers.shown(caller.identity, said)})
     except Exception:
         # The traceback holds no parameters: see `schemas.logs`.
         log.exception("request_id=%s path=%s failed", request_id, path)
@@ -60,10 +67,26 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
         status, body, replayed = error.status, encode(error), False
     if replayed:
         headers["Idempotent-Replayed"] = "true"
+    if _plain(path) in PATHS or (caller is not None and caller.identity.kind == "publishable"):
+        headers |= CORS
     if error is not None:
         headers |= _error_headers(error)
     _say(request, path=path, status=status, caller=caller, request_id=request_id, error=error, began=began)
     return Response(body, status_code=status, media_type=JSON_TYPE, headers=headers)
+
+
+def _plain(path: str) -> str:
+    """A path as operations write it."""
+    return path.replace(":str}", "}")
+
+
+def _preflight(path: str) -> Any:
+    """Answers a browser that asks whether a page of another site may ask."""
+
+    async def handle() -> Response[bytes]:
+        return Response(b"", status_code=204, headers=dict(PREFLIGHT))
+
+    return route(path.replace("}", ":str}"), http_method="OPTIONS", status_code=204)(handle)
 
 
 def _error_headers(error: ApiError) -> dict[str, str]:
@@ -182,6 +205,7 @@ def application(
             readiness,
             *(_writing(service, endpoint) for endpoint in ENDPOINTS),
             *described.handlers(),
+            *(_preflight(path) for path in PATHS),
             *handlers,
             *(bound(service, one) for one in routes),
         ],

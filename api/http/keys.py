@@ -98,10 +98,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind in ("secret", "organization"):
             return
         enough = (scope,) if act == "write" else (scope, f"{name}:write")
-        if self.kind == "restricted" and any(one in self.scopes for one in enough):
+        # A publishable key has scopes for one request, where a client secret opened it: see `api.http.browsers`.
+        if self.kind in ("restricted", "publishable") and any(one in self.scopes for one in enough):
             return
         if self.kind == "publishable":
-            raise Forbidden("A publishable key can't do this. Use a secret key, on a server of yours only.")
+            raise Forbidden(
+                "A publishable key can't do this. Use a secret key, on a server of yours only.",
+                code="secret_key_required",
+            )
         raise Forbidden(f"This restricted key does not have {scope}. Make one that has, or use a secret key.")
 
     def attribution(self, *, request_id: str, idempotency_key: str, traceparent: str = "") -> Attribution:

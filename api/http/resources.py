@@ -229,7 +229,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         object="payment_intent",
         scope=_WRITE,
         command=_confirm,
-        spec=Spec(fields={"payment_method": Text(), **_FOR_LATER, **EXPAND}, elsewhere=_NOT_YET),
+        spec=Spec(
+            fields={"client_secret": Text(), "payment_method": Text(), **_FOR_LATER, **EXPAND}, elsewhere=_NOT_YET
+        ),
     ),
     Endpoint(
         path=_INTENTS + "/{id:str}/capture",

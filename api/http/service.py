@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from api.http import render, versions
+from api.http.browsers import Browsers
 from api.http.errors import Forbidden, InvalidRequest, NoAnswer, NotFound, Refused
 from api.http.keys import Identity, KeyTable
 from api.http.limits import Limits, Uses
@@ -102,7 +103,9 @@ class Service:
         limits: Limits | None = None,
         uses: Uses | None = None,
         resolve: Callable[[PaymentCommand], Awaitable[PaymentCommand]] | None = None,
+        browsers: Browsers | None = None,
     ) -> None:
+        self.browsers = browsers or Browsers("")
         self._limits, self._uses = limits or Limits(), uses
         self._people = people
         self._keys, self._tenants, self._commands, self._payments = keys, tenants, commands, payments

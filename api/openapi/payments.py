@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.http.operations import Operation
-from api.http.parameters import Spec, Texts
+from api.http.parameters import Field, Spec, Text, Texts
 from api.http.resources import ENDPOINTS, Endpoint
 from api.reads.lists import Kind
 from api.reads.service import OBJECTS as KINDS
@@ -29,6 +29,7 @@ _NAMES: dict[Kind, tuple[str, str, str]] = {
     "balance_transactions": ("BalanceTransactions", "Id", "changes of the balance"),
     "events": ("Events", "Id", "events: what became of each payment, step by step"),
 }
+_SECRETS: dict[Kind, dict[str, Field]] = {"payment_intents": {"client_secret": Text()}}
 
 
 def _write(endpoint: Endpoint) -> Operation:
@@ -65,7 +66,7 @@ def _reads(kind: Kind) -> tuple[Operation, Operation]:
             summary="Read one as it stands now.",
             scope=f"{kind}:read",
             object=KINDS[kind],
-            spec=Spec(fields={"expand": Texts()}),
+            spec=Spec(fields={**_SECRETS.get(kind, {}), "expand": Texts()}),
         ),
     )
 
