@@ -48,9 +48,10 @@ class Boolean(Field, frozen=True):
 
 
 class Texts(Field, frozen=True, kw_only=True):
-    """An array of texts."""
+    """An array of texts; with `choices`, of these."""
 
     chars_max: int = TEXT_CHARS_MAX
+    choices: tuple[str, ...] = ()
 
 
 class TextMap(Field, frozen=True, kw_only=True):
@@ -181,9 +182,17 @@ def _texts(field: Texts, value: Tree, path: str) -> list[str]:
     if len(items) > TEXTS_MAX:
         raise ParameterInvalid(f"{path} has {len(items)} items; at most {TEXTS_MAX} are allowed.", param=path)
     texts = [str(item) for item in items]
-    for text in texts:
+    for number, text in enumerate(texts):
         _measure(text, field.chars_max, path)
+        if field.choices and text not in field.choices:
+            raise _unknown(text, field.choices, f"{path}[{number}]")
     return texts
+
+
+def _unknown(text: str, choices: tuple[str, ...], path: str) -> ParameterInvalid:
+    near = difflib.get_close_matches(text, choices, n=1, cutoff=_SUGGESTION_LIKENESS)
+    meant = f"Did you mean {near[0]}?" if near else f"It may be one of {', '.join(choices)}."
+    return ParameterInvalid(f"{path} can't be {showable(text)}. {meant}", param=path)
 
 
 def _text_map(field: TextMap, value: Tree, path: str) -> dict[str, str | None]:

@@ -25,7 +25,9 @@ def schema_of(field: Field) -> Schema:
         case Boolean():
             return {"type": "boolean"}
         case Texts():
-            item = {"type": "string", "minLength": 1, "maxLength": field.chars_max}
+            item: Schema = {"type": "string", "minLength": 1, "maxLength": field.chars_max}
+            if field.choices:
+                item = {"type": "string", "enum": list(field.choices)}
             return {"type": "array", "items": item, "maxItems": TEXTS_MAX}
         case TextMap():
             return _text_map(field)

@@ -119,3 +119,20 @@ def test_a_card_number_is_refused_wherever_it_stands_and_not_repeated(text):
             check(spec, given)
         assert refused.value.code == "card_number_refused"
         assert "4242" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (["charge.refunded", "payment_intent.suceeded"], "Did you mean payment_intent.succeeded?"),
+        (["charge.refunded", "nothing like it"], "may be one of charge.refunded, payment_intent.succeeded."),
+    ],
+)
+def test_texts_are_of_their_choices(value, words):
+    """Another is refused by its place, with the one that is most like it, or with all where none is."""
+    spec = Spec(fields={"b": Texts(choices=("charge.refunded", "payment_intent.succeeded"))})
+    assert check(spec, {"b": value[:1]}) == {"b": value[:1]}
+    with pytest.raises(ParameterInvalid) as refused:
+        check(spec, {"b": value})
+    assert refused.value.param == "b[1]"
+    assert words in refused.value.message
