@@ -83,8 +83,8 @@ def _plain(path: str) -> str:
 def _preflight(path: str) -> Any:
     """Answers a browser that asks whether a page of another site may ask."""
 
-    async def handle() -> Response[bytes]:
-        return Response(b"", status_code=204, headers=dict(PREFLIGHT))
+    async def handle() -> Response[None]:
+        return Response(None, status_code=204, headers=dict(PREFLIGHT))
 
     return route(path.replace("}", ":str}"), http_method="OPTIONS", status_code=204)(handle)
 
