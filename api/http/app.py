@@ -201,11 +201,12 @@ def application(
 
     return Litestar(
         route_handlers=[
+            # First, since a path without one is given one of the framework's own.
+            *(_preflight(path) for path in PATHS),
             health,
             readiness,
             *(_writing(service, endpoint) for endpoint in ENDPOINTS),
             *described.handlers(),
-            *(_preflight(path) for path in PATHS),
             *handlers,
             *(bound(service, one) for one in routes),
         ],
