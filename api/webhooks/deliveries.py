@@ -20,7 +20,7 @@ from api.reads.paging import CREATED, CREATED_RANGE, PAGE, cut, rows_of
 from api.reads.render import listed
 from api.reads.service import Reads
 from api.reads.warehouse import Parameter
-from api.webhooks import render, replays
+from api.webhooks import pings, render, replays
 from api.webhooks._requests import Asked, asked, made_id
 from api.webhooks.book import Book, Change
 from api.webhooks.errors import WebhooksStopped
@@ -56,7 +56,7 @@ REPLAY = Operation(
     object="webhook_replay",
     spec=Spec(fields={"event": Text(), "created": CREATED_RANGE, "starting_after": Text()}),
 )
-OPERATIONS: tuple[Operation, ...] = (DELIVERIES, REPLAY)
+OPERATIONS: tuple[Operation, ...] = (DELIVERIES, REPLAY, pings.PING)
 
 _LIST = """
 SELECT delivery_id, endpoint_id, event_id, event_type, payment_id, replay, state, attempts, status_code, failure,
@@ -77,7 +77,11 @@ _EVENT = f"SELECT * FROM ({_EVENTS}) WHERE event_id = {{event:String}} OR compan
 def routes(book: Book, reads: Reads, kafka: dict[str, Any]) -> tuple[Route, ...]:
     """For `api.http.app.application(routes=...)`."""
     made = Deliveries(book, reads, kafka)
-    return (Route(operation=DELIVERIES, work=made.page), Route(operation=REPLAY, work=made.replay))
+    return (
+        Route(operation=DELIVERIES, work=made.page),
+        Route(operation=REPLAY, work=made.replay),
+        *pings.routes(book),
+    )
 
 
 class Deliveries:

@@ -182,6 +182,10 @@ def test_told_of_a_payment_and_told_again(api, client, key) -> None:
         [charge] = [one.event for one in receiver.accepted if one.event["type"] == "charge.succeeded"]
         assert charge["data"]["object"]["payment_intent"] == payment.id
 
+        listed = {one.id: one.to_dict() for one in client.v1.events.list({"limit": 100}).data}
+        for one in receiver.accepted:
+            assert listed[one.event["id"]] | {"pending_webhooks": 1} == one.event
+
         def logged():
             status, body = ours(api, key, f"/{made.id}/deliveries?limit=100")
             assert status == 200
@@ -219,3 +223,23 @@ def test_told_of_a_payment_and_told_again(api, client, key) -> None:
         assert ours(api, key, f"/{made.id}/replay", {})[0] == 400
     log = (api.house.directory / "webhooks.log").read_text() + (api.house.directory / "api.log").read_text()
     assert "whsec_" not in log
+
+
+def test_a_ping_is_heard_once_whatever_is_asked_for(api, client, key) -> None:
+    """It comes to that endpoint alone, verified, under the answer's id; its key used again queues nothing; a disabled one can't be pinged."""
+    with Receiver() as receiver:
+        made = make(client, receiver.url("/pinged"), enabled_events=["payout.paid"])
+        make(client, receiver.url("/other"))
+        name = uuid.uuid4().hex
+        first, again = (ours(api, key, f"/{made.id}/ping", {}, **{"Idempotency-Key": name}) for _ in range(2))
+        assert first == again
+        status, event = first
+        assert (status, event["type"], event["data"]["object"]["id"]) == (200, "webhook_endpoint.ping", made.id)
+        wait_until(lambda: receiver.accepted, "it is heard")
+        status, later = ours(api, key, f"/{made.id}/ping", {})
+        wait_until(lambda: len(receiver.accepted) >= 2, "another is heard")
+        assert [one.event for one in receiver.accepted] == [event, later]
+        assert receiver.accepted[0].verified(made.secret).id == event["id"]
+        client.v1.webhook_endpoints.update(made.id, {"disabled": True})
+        status, refused = ours(api, key, f"/{made.id}/ping", {})
+        assert (status, refused["error"]["code"]) == (400, "endpoint_disabled")
