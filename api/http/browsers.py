@@ -59,7 +59,7 @@ cancellation_reason capture_method client_secret confirmation_method created cur
 next_action payment_method payment_method_types processing receipt_email setup_future_usage shipping status"""
 _OF_SETUP = """id object allowed_payment_method_types automatic_payment_methods cancellation_reason client_secret created
 description last_setup_error livemode next_action payment_method payment_method_types status usage"""
-_SHOWN: Mapping[str, frozenset[str]] = {
+SHOWN: Mapping[str, frozenset[str]] = {
     "payment_intent": frozenset(_OF_PAYMENT.split()),
     "setup_intent": frozenset(_OF_SETUP.split()),
 }
@@ -126,7 +126,7 @@ class Browsers:
         public = who.kind == "publishable"
         found: dict[str, Any] = {}
         kind = value.get("object")
-        kept = _SHOWN.get(kind) if public and isinstance(kind, str) else None
+        kept = SHOWN.get(kind) if public and isinstance(kind, str) else None
         for name, inner in value.items():
             if kept is not None and name not in kept:
                 continue
@@ -136,7 +136,7 @@ class Browsers:
                 found[name] = [self.shown(who, one) if isinstance(one, dict) else one for one in inner]
             else:
                 found[name] = inner
-        if SECRET in value and kind in _SHOWN and _passes_on(who, str(kind)):
+        if SECRET in value and kind in SHOWN and _passes_on(who, str(kind)):
             found[SECRET] = self.secret(who.tenant, value["id"])
         if public:
             if "type" in found:

@@ -129,20 +129,24 @@ class LocalIssuer:
         )
         if found is None or not right:
             return web.json_response({"error": "invalid_grant"}, status=400)
-        now = int(time.time())
-        claims = {
-            "iss": self.url,
-            "aud": found.client_id,
-            "sub": f"local|{found.email}",
-            "iat": now,
-            "exp": now + TOKEN_S,
-            "nonce": found.nonce,
-            "email": found.email,
-            "email_verified": True,
-        }
+        claims = self.claims(found.email, nonce=found.nonce, client_id=found.client_id)
         token = jwt.encode({"alg": "ES256", "kid": self._key.kid}, claims, self._key)
         body = {"access_token": secrets.token_urlsafe(_SECRET_BYTES), "token_type": "Bearer", "id_token": token}
         return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+    def claims(self, email: str, *, nonce: str, client_id: str) -> dict[str, Any]:
+        """What a token says."""
+        now = int(time.time())
+        return {
+            "iss": self.url,
+            "aud": client_id,
+            "sub": f"local|{email}",
+            "iat": now,
+            "exp": now + TOKEN_S,
+            "nonce": nonce,
+            "email": email,
+            "email_verified": True,
+        }
 
     def _refusal(self, asked: Any) -> str:
         """Why a request to sign in is not taken; empty when it is."""

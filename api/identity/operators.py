@@ -20,7 +20,7 @@ from api.identity.log import Change, ConfigurationLog, Kept
 from api.identity.roles import ROLES
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, array, closed, nullable, of_object, one_of
 from api.reads.paging import PAGE, page_of
-from schemas.records import Approval, Attribution, Operator, OperatorStatus, Organization
+from schemas.records import Approval, Attribution, Operator, OperatorSession, OperatorStatus, Organization
 
 OPERATORS_MAX = 1_000
 """Of one organisation."""
@@ -144,7 +144,8 @@ class Operators:
             if _gains(self._tables, before, changed):
                 return self._ask(caller, before, four_eyes.UPDATE_OPERATOR, _settings(given))
             changed = replace(changed, version=before.version + 1, attribution=caller.attribution())
-            return Change(result=self._answer(changed), records=(changed,))
+            ended = () if changed.status == "active" else ended_sessions(self._tables, changed)
+            return Change(result=self._answer(changed), records=(changed, *ended))
 
         return await self._log.write(decide)
 
@@ -210,6 +211,12 @@ def updated(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) 
         raise InvalidRequest("This person is not there any more.", code="approval_not_possible")
     changed = _changed(before, msgspec.json.decode(approval.parameters))
     return () if changed == before else (replace(changed, version=before.version + 1, attribution=who),)
+
+
+def ended_sessions(tables: Tables, operator: Operator) -> tuple[OperatorSession, ...]:
+    """Their sessions, ended: were they only refused, they would count again for whoever is made active again."""
+    own = [one for one in list(tables.sessions.values()) if one.operator_id == operator.operator_id]
+    return tuple(replace(one, status="ended", attribution=operator.attribution) for one in own)
 
 
 def _gains(tables: Tables, before: Operator | None, after: Operator) -> bool:

@@ -6,10 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.http import catalogue, versions
+from api.http.browsers import DOORS, SHOWN
 from api.http.operations import Operation
 from api.http.parameters import Field
 from api.openapi import _parameters, _statuses
-from api.openapi.schema import BOOLEAN, TEXT, Described, Schema, any_of, array, closed, nullable, one_of, ref
+from api.openapi.schema import (
+    BOOLEAN,
+    TEXT,
+    Described,
+    Schema,
+    any_of,
+    array,
+    browsers_name,
+    closed,
+    nullable,
+    one_of,
+    ref,
+)
 
 OPENAPI = "3.1.0"
 SCHEMAS = "#/components/schemas/"
@@ -98,6 +111,12 @@ def _schemas(version: str) -> dict[str, Schema]:
     for name in sorted({one.object for one in catalogue.operations()} - set(known)):
         # An object that nobody has described is shown as one of which nothing but its name is known.
         found[name] = {"type": "object", "required": ["object"], "properties": {"object": one_of(name)}}
+    for name, shown in SHOWN.items():
+        whole = found[name]
+        seen = {one: schema for one, schema in whole["properties"].items() if one in shown}
+        required = [one for one in whole["required"] if one in shown]
+        summary = f"What of a {name} a browser sees, with a publishable key and its client secret."
+        found[browsers_name(name)] = {**closed(seen), "required": required, "description": summary}
     for operation in catalogue.operations():
         if operation.method == "POST":
             found[_parameters.body_name(operation)] = _parameters.body_schema(_fields(version, operation))
@@ -179,6 +198,8 @@ def _answer(operation: Operation) -> Schema:
         )
     if operation.answers == "deleted":
         return _deleted(operation.object)
+    if (operation.method, operation.path) in DOORS and operation.object in SHOWN:
+        return any_of(one, ref(browsers_name(operation.object)))
     known = catalogue.objects().get(operation.object)
     if operation.method == "GET" and known is not None and known.deleted_is_shown:
         return any_of(one, _deleted(operation.object))

@@ -10,8 +10,10 @@ from html import escape
 from typing import Any
 
 from api.http import catalogue, versions
+from api.http.browsers import SHOWN
 from api.openapi._looks import SCRIPT, STYLE
 from api.openapi.document import document
+from api.openapi.schema import browsers_name
 
 _DEPTH_MAX = 4
 
@@ -34,7 +36,7 @@ def html(version: str) -> bytes:
 def _page(made: Mapping[str, Any]) -> Iterator[str]:
     version = made["info"]["version"]
     schemas = made["components"]["schemas"]
-    objects = [name for name in catalogue.objects() if name in schemas]
+    objects = [name for name in (*catalogue.objects(), *map(browsers_name, SHOWN)) if name in schemas]
     by_tag: dict[str, list[tuple[str, str, dict[str, Any]]]] = {tag["name"]: [] for tag in made["tags"]}
     for path, methods in made["paths"].items():
         for method, operation in methods.items():

@@ -75,6 +75,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def browsers_name(name: str) -> str:
+    """The schema of what a browser sees of an object."""
+    return f"{name}_in_browsers"
+
+
 def expandable(*names: str) -> Schema:
     """An id, or with `expand` one of these objects."""
     return {"anyOf": [TEXT, *(ref(name) for name in names)]}

@@ -12,7 +12,7 @@ from rich.table import Table
 from api.http.errors import ApiError
 from api.http.keys import make
 from api.identity.log import Change
-from api.identity.operators import check_addable, checked_email
+from api.identity.operators import check_addable, checked_email, ended_sessions
 from api.identity.roles import ROLES
 from infra.cli._configuration import Opened, now_ms, opened, who
 from infra.cli._console import console, data_option
@@ -193,7 +193,7 @@ def disable(*, operator: str, data: Path) -> None:
             after = replace(
                 before, status="disabled", version=before.version + 1, attribution=who("clearline operators")
             )
-            return Change(result=True, records=(after,))
+            return Change(result=True, records=(after, *ended_sessions(found.tables, after)))
 
         if not found.write(decide):
             raise click.UsageError(f"there is no operator {operator}; see `clearline operators list`")

@@ -16,7 +16,9 @@ from api.openapi.schema import (
     TEXT,
     TEXT_MAP,
     Described,
+    any_of,
     array,
+    browsers_name,
     closed,
     expandable,
     nullable,
@@ -142,8 +144,8 @@ ERROR = closed(
                 "param": TEXT,
                 "decline_code": TEXT,
                 "charge": TEXT,
-                "payment_intent": ref("payment_intent"),
-                "setup_intent": ref("setup_intent"),
+                "payment_intent": any_of(ref("payment_intent"), ref(browsers_name("payment_intent"))),
+                "setup_intent": any_of(ref("setup_intent"), ref(browsers_name("setup_intent"))),
             },
         )
     }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import stripe
 
+from api.identity.roles import ROLES
 from infra.kafka import Broker, prepare_quick_starts
 from tests.integration._house import House
 from tests.integration.api._answers import Watched
+from tests.integration.api._asking import served
+from tests.integration.api._office import CLIENT_ID, Office, close_browsers, issuing, opened
 
 PARTITIONS = 4
 STARTED = ("warehouse", "simulator", "gateway", "worker-0", "landing", "webhooks", "api")
@@ -64,3 +68,18 @@ def api(tmp_path_factory):
 def acme(api) -> stripe.StripeClient:
     """A client with a secret key of the tenant acme."""
     return api.client(api.key("acme"))
+
+
+@pytest.fixture(scope="package")
+def office(api) -> Iterator[Office]:
+    """An organisation whose people sign in at an issuer of the test's, with the API in the test's own process."""
+    with pytest.MonkeyPatch.context() as patch, issuing() as issuer:
+        patch.setenv("CLEARLINE_OIDC_ISSUER", issuer.url)
+        patch.setenv("CLEARLINE_OIDC_CLIENT_ID", CLIENT_ID)
+        with served(api.house.environment, patch) as port:
+            made = opened(api.house, port, issuer, f"office-{port}")
+            for role in ROLES:
+                made.add(role, role)
+            made.add("second", "admin")
+            yield made
+            close_browsers()
