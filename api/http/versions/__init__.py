@@ -45,7 +45,7 @@ TRAINS: tuple[Train, ...] = (
         releases=("2026-10-28.endive", "2026-06-24.endive"),
         changes=(allowed_payment_method_types.CHANGE,),
     ),
-    Train(name="dahlia", releases=("2026-08-26.dahlia", "2026-05-27.dahlia")),
+    Train(name="dahlia", releases=("2026-08-26.dahlia", "2026-05-27.dahlia", "2026-03-25.dahlia")),
 )
 """Newest first."""
 
