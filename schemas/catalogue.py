@@ -22,8 +22,17 @@ ERASED_KEYS_LAG_MS = _DAY_MS // 2
 
 ERASED_KEYS_SEGMENT_MS = _DAY_MS // 24
 """Customers' keys: a record that comes so long after a segment's first closes it, so that an old key is not kept in an open one."""
+
+WAITING_SEGMENT_BYTES = 16 * 1024 * 1024
+"""Deliveries that wait: what was done with is compacted away from closed segments only, and all that is left is read whenever a sender starts."""
+
+WAITING_TOMBSTONES_KEPT_MS = 600_000
+"""Ditto: how long it is kept that one is done with. Several times as long as a sender may take to read them all; each delivery leaves one."""
 DELIVERIES_KEPT_MS = 7 * _DAY_MS
 ATTEMPTS_KEPT_MS = 30 * _DAY_MS
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+"""Of compacted topics: what is newer than the last closed segment is never compacted."""
 
 RECORD_BYTES_MAX = 1_000_000
 """Largest value that any of ours may produce: below the broker's default of 1,048,588 with room for key and headers."""
@@ -60,6 +69,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     record_bytes_max: int = RECORD_BYTES_MAX
     erases: bool = False
     """Whether what was overwritten must be gone within a day, not only superseded."""
+    passing: bool = False
+    """Whether nearly every key is deleted soon after it was written."""
     written_by: str
     read_by: str
 
@@ -75,7 +86,10 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             if self.erases:
                 shared["max.compaction.lag.ms"] = str(ERASED_KEYS_LAG_MS)
                 shared["segment.ms"] = str(ERASED_KEYS_SEGMENT_MS)
-            return {**shared, "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(64 * 1024 * 1024)}
+            if self.passing:
+                shared["delete.retention.ms"] = str(WAITING_TOMBSTONES_KEPT_MS)
+            segment = WAITING_SEGMENT_BYTES if self.passing else SEGMENT_BYTES
+            return {**shared, "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(segment)}
         return {**shared, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
 
 
@@ -312,6 +326,7 @@ WEBHOOKS_PENDING = Topic(
     records=(records.WebhookDelivery,),
     cleanup="compact",
     record_bytes_max=DELIVERY_BYTES_MAX,
+    passing=True,
     written_by="webhooks",
     read_by="webhooks",
 )

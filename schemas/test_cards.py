@@ -52,6 +52,7 @@ _CARDS = (
     _declined("chargeDeclinedStolenCard", "9979", "stolen_card"),
     _declined("chargeDeclinedLostCard", "9987", "lost_card"),
     _declined("chargeDeclinedIncorrectCvc", "0127", "incorrect_cvc"),
+    _card("pm_card_chargeCustomerFail", ("visa", "0341")),
     _card("pm_card_authenticationRequired", ("visa", "3184"), verification="challenge"),
     _card("pm_card_createDispute", ("visa", "0259")),
     _card("pm_card_createDisputeInquiry", ("visa", "1976")),

@@ -153,6 +153,12 @@ class LandedCustomers(Landed):
 
     topic = CUSTOMERS_INPUTS.name
 
+    def note(self, reply: Reply | PayoutReply | CustomerReply) -> None:
+        """What was declined and changed no setup intent has no event either."""
+        if isinstance(reply, CustomerReply) and reply.error is not None and reply.setup is None:
+            return
+        super().note(reply)
+
     async def _landed(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
         del wanted
         rows = await self._warehouse.rows(_CUSTOMERS_LANDED, {"tenant": tenant, "topic": self.topic})

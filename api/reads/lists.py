@@ -245,7 +245,8 @@ class Lists:
 
     async def _with_beginnings(self, tenant: str, payments: list[str], rows: list[dict[str, Any]]) -> None:
         """Put into events' rows when the refund or dispute that they name was made: the first event that names it was then."""
-        named = sorted({row.get(column) for row in rows for column in ("refund_id", "dispute_id")} - {None, ""})
+        columns = ("refund_id", "dispute_id")
+        named = sorted({str(row[column]) for row in rows for column in columns if row.get(column)})
         if not named:
             return
         parameters: dict[str, Parameter] = {"tenant": tenant, "payments": payments, "named": named}

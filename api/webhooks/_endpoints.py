@@ -34,6 +34,9 @@ class Endpoints:
         self._consumer = Consumer(consumer_config(kafka["bootstrap.servers"], "webhooks.endpoints", settings))
         self._where = TopicPartition(WEBHOOKS_ENDPOINTS.name, 0, 0)
         self._consumer.assign([self._where])
+        # Where the topic ends is asked by a client that reads nothing: an answer to one that reads comes after the broker's own to its
+        # fetch, which takes half a second when there is nothing new.
+        self._asking = Consumer(consumer_config(kafka["bootstrap.servers"], "webhooks.endpoints", kafka))
         self._kafka = kafka
         self._read_to = 0
         self._reading = threading.Lock()
@@ -68,14 +71,15 @@ class Endpoints:
                         self._take(record)
 
     def close(self) -> None:
-        """Close the consumer."""
+        """Close the clients."""
         self._consumer.close()
+        self._asking.close()
 
     def _readable_end(self) -> int:
         deadline = time.monotonic() + WATERMARK_DEADLINE_S
         while True:
             try:
-                return int(self._consumer.get_watermark_offsets(self._where, timeout=WATERMARK_DEADLINE_S)[1])
+                return int(self._asking.get_watermark_offsets(self._where, timeout=WATERMARK_DEADLINE_S)[1])
             except KafkaException as error:
                 # Such as a leader that has just been elected, and does not know of it yet.
                 if error.args[0].fatal() or time.monotonic() > deadline:

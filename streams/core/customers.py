@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from schemas import test_cards
 from schemas.records import ClockTick, CustomerCommand
 from streams.core import _customer_checks, _setups, checks, idempotency, ids, keys
 from streams.core._customer_methods import attach, check_attachable, detach, make_method
@@ -207,13 +208,17 @@ def _update_method(step: Step) -> None:
 
 
 def _attach_method(step: Step) -> None:
-    """A token is saved under a new id first, as Stripe does with its test methods."""
+    """A token is saved under a new id first, as Stripe does with its test methods; a card that its bank declines is not saved."""
     command = step.command
     if command.token and step.find(Method, command.object_id) is None:
         method = make_method(step, command.token)
     else:
         method = step.get(Method, command.object_id)
     check_attachable(method, "")
+    step.get(Customer, command.customer, param="customer")
+    card = test_cards.known(method.token)
+    if card is not None and card.verification == "declined":
+        raise CommandError("attachment_declined", param="payment_method", decline_code=card.decline_code)
     attach(step, command.object_id, method, command.customer)
 
 

@@ -319,6 +319,13 @@ _KINDS = (
         message="A payment method is needed to confirm. Send payment_method.",
     ),
     ErrorKind(
+        code="attachment_declined",
+        said="card_declined",
+        type="card_error",
+        http_status=402,
+        message="The card was declined, so it was not saved. Use another payment method.",
+    ),
+    ErrorKind(
         code="setup_declined",
         said="card_declined",
         type="card_error",

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import api, engines, landing, latency, payments, recovery
+from tests.bench import api, engines, landing, latency, payments, recovery, webhooks
 from tests.bench.figures import Figure, lines, save
 from tests.bench.ground import BenchError, ground
 
-PARTS = ("engines", "latency", "payments", "landing", "recovery", "api")
+PARTS = ("engines", "latency", "payments", "landing", "recovery", "api", "webhooks")
 
 
 def main(arguments: list[str]) -> int:
@@ -83,6 +83,12 @@ def _measure(part: str, options: argparse.Namespace, out: Console) -> list[Figur
             told = replace(told, rounds=options.rounds)
         with tempfile.TemporaryDirectory(prefix="clearline-bench-", ignore_cleanup_errors=True) as directory:
             return api.measure(Path(directory), told, out)
+    if part == "webhooks":
+        sent = webhooks.QUICK if options.quick else webhooks.Sizes()
+        if options.rounds:
+            sent = replace(sent, rounds=options.rounds)
+        with tempfile.TemporaryDirectory(prefix="clearline-bench-", ignore_cleanup_errors=True) as directory:
+            return webhooks.measure(Path(directory), sent, out)
     sizes = landing.QUICK if options.quick else landing.Sizes()
     if options.rounds:
         sizes = replace(sizes, rounds=options.rounds)

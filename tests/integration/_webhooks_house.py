@@ -260,12 +260,17 @@ class Tenant:
         return [one.event_id for one in self._produce([self._event(payment, number + 1) for number in range(length)])]
 
     def _event(self, payment: int, sequence: int) -> PaymentEvent:
-        name = f"evt_{self.name}_{payment}"
+        return self.event(self.name, payment, sequence)
+
+    @staticmethod
+    def event(tenant: str, payment: int, sequence: int) -> PaymentEvent:
+        """One event of a payment of a tenant."""
+        name = f"evt_{tenant}_{payment}"
         return PaymentEvent(
             event_id=f"{name}_{sequence}",
             previous_event_id=f"{name}_{sequence - 1}" if sequence > 1 else "",
             type="payment_intent.created" if sequence == 1 else "payment_intent.processing",
-            tenant=self.name,
+            tenant=tenant,
             payment_id=f"pi_{payment}",
             sequence=sequence,
             occurred_ms=time.time_ns() // 1_000_000,

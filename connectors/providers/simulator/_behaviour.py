@@ -91,6 +91,7 @@ VERDICTS: dict[str, Verdict] = {
     "pm_card_chargeDeclinedStolenCard": Verdict(decline=(_HARD, "stolen_card")),
     "pm_card_chargeDeclinedLostCard": Verdict(decline=(_HARD, "lost_card")),
     "pm_card_chargeDeclinedIncorrectCvc": Verdict(decline=(_HARD, "incorrect_cvc")),
+    "pm_card_chargeCustomerFail": Verdict(decline=(_HARD, "card_declined")),
     "pm_card_authenticationRequired": Verdict(challenge=True),
     "pm_card_createDispute": Verdict(dispute=DisputeCourse.CHARGEBACK),
     "pm_card_createDisputeInquiry": Verdict(dispute=DisputeCourse.INQUIRY),

@@ -273,3 +273,17 @@ def test_events_of_customers_methods_and_setups_are_listed_and_shown(acme) -> No
         assert "jenny" not in str(again).lower()
     sequences = [one.clearline["sequence"] for one in reversed(page.data) if one.data.object["id"] == setup.id]
     assert sequences == [1, 2]
+
+
+def test_a_declined_card_is_not_attached_and_lists_go_on(acme) -> None:
+    """402 with the bank's reason; what lists wait for is not held up by it. A card that fails later is saved, and its charge declined."""
+    customer = person(acme)
+    with pytest.raises(stripe.CardError) as declined:
+        acme.v1.payment_methods.attach("pm_card_chargeDeclinedLostCard", {"customer": customer.id})
+    assert (declined.value.http_status, declined.value.code) == (402, "card_declined")
+    assert acme.v1.customers.list({"limit": 1}).data[0].id == customer.id
+    assert acme.v1.payment_methods.list({"customer": customer.id}).data == []
+    saved = acme.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer.id})
+    payment = {"amount": 500, "currency": "eur", "customer": customer.id, "payment_method": saved.id, "confirm": True}
+    with pytest.raises(stripe.CardError):
+        acme.v1.payment_intents.create(payment)

@@ -402,3 +402,23 @@ def _hold(people: People) -> None:
             assert event.sequence == (1 if before is None else before.sequence + 1)
             assert event.previous_event_id == ("" if before is None else before.event_id)
             newest[event.object_id] = event
+
+
+@pytest.mark.parametrize("made_first", [True, False])
+def test_a_card_that_its_bank_declines_is_not_attached(made_first) -> None:
+    """402 with the bank's reason, and nothing has changed; one that is declined only when it is charged is attached."""
+    people = People()
+    customer = people.customer()
+    method = ids.method_id(TENANT, "m1" if made_first else "a1")
+    token = "pm_card_chargeDeclinedInsufficientFunds"
+    if made_first:
+        answer(people.ask("create_method", "m1", token=token), 200)
+    given = {} if made_first else {"token": token}
+    before = dict(people.view.data)
+    declined = people.ask("attach_method", "a1", method, customer=customer, **given)
+    error = answer(declined, 402).error
+    assert error is not None
+    assert (error.code, error.decline_code, error.type) == ("card_declined", "insufficient_funds", "card_error")
+    assert (people.view.data, declined.events) == (before, [])
+    later = ids.method_id(TENANT, "a3")
+    answer(people.ask("attach_method", "a3", later, customer=customer, token="pm_card_chargeCustomerFail"), 200)
