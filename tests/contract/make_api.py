@@ -44,6 +44,8 @@ def _value(name: str, field: Field) -> Any:
             return field.least
         case Boolean():
             return True
+        case Texts(choices=choices) if choices:
+            return [choices[0], choices[-1]]
         case Texts():
             return ["one", "two"]
         case TextMap(names=names) if names:
