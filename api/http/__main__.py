@@ -144,7 +144,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                         configuration,
                         reads,
                         os.environ,
-                        paying=payouts.routes(commands, reads),
+                        paying=payouts.routes(commands, reads, tables.tenants),
                     ),
                     *endpoints.routes(book, master=master, allow_loopback=loopback),
                     *deliveries.routes(book, reads, client_config(settings.kafka, extra)),

@@ -36,9 +36,16 @@ _MADE = """
 SELECT window_id, payout_id FROM payout_events
 WHERE tenant = {tenant:String} AND sequence = 1 AND window_id IN {ids:Array(String)}"""
 _PAYABLE = """
-SELECT provider, toInt64(payable_minor) AS payable
+SELECT provider, toInt64(payable_minor - waiting) AS payable
 FROM payable_balances
-WHERE tenant = {tenant:String} AND currency = {currency:String} AND payable_minor > 0
+LEFT JOIN
+(
+    SELECT provider, currency, sum(toInt128(net_minor)) AS waiting
+    FROM settlement_windows
+    WHERE tenant = {tenant:String} AND status = 'closed' AND net_minor > 0 AND closes_ms + {delay_ms:Int64} > {now_ms:Int64}
+    GROUP BY provider, currency
+) AS later USING (provider, currency)
+WHERE tenant = {tenant:String} AND currency = {currency:String} AND payable > 0
 ORDER BY payable DESC, provider"""
 _PROOFS = """
 SELECT kind, provider, currency, toInt64(expected) AS expected, toInt64(found) AS found, toInt64(records) AS records, toInt64(faults) AS faults
@@ -114,10 +121,20 @@ class Lists:
         made = await self._warehouse.rows(_MADE, {"tenant": tenant, "ids": ids})
         return sums, {row["window_id"]: row["payout_id"] for row in made}
 
-    async def payable(self, tenant: str, currency: str) -> dict[str, int]:
-        """By provider, most first: what is settled and not paid out, in minor units. Raises `Unavailable`."""
+    async def payable(self, tenant: str, currency: str, *, delay_ms: int, now_ms: int) -> dict[str, int]:
+        """
+        By provider, most first: what is settled, available and not paid out, in minor units. Raises `Unavailable`.
+
+        `delay_ms`: what a window comes to is available so long after it closes; a loss counts at once.
+        """
         await self._landed.wait(tenant)
-        rows = await self._warehouse.rows(_PAYABLE, {"tenant": tenant, "currency": currency})
+        parameters: dict[str, Parameter] = {
+            "tenant": tenant,
+            "currency": currency,
+            "delay_ms": delay_ms,
+            "now_ms": now_ms,
+        }
+        rows = await self._warehouse.rows(_PAYABLE, parameters)
         return {row["provider"]: row["payable"] for row in rows}
 
     async def proofs(self, tenant: str) -> list[dict[str, Any]]:

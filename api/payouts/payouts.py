@@ -12,23 +12,24 @@ from msgspec.structs import replace
 from api.http.commands import AnyReply, Command
 from api.http.errors import NotFound, Refused
 from api.http.operations import Operation, Route
-from api.http.parameters import Field, Integer, Spec, Text, TextMap
-from api.http.service import Answer, Caller, Service
+from api.http.parameters import Field, Integer, Spec, Text, TextMap, Texts
+from api.http.payments import Paths
+from api.http.service import Answer, Caller, Service, now_ms
 from api.payouts import render
 from api.payouts.lists import Lists, payout_of
-from api.reads.landed import LandedPayouts
 from api.reads.paging import CREATED, PAGE
 from api.reads.render import listed
+from api.reads.service import Reads
 from schemas.catalogue import SETTLEMENT_INPUTS
 from schemas.currencies import AMOUNT_MINOR_MAX
 from schemas.ids import is_payout_id, payout_id
-from schemas.records import ErrorObject, PayoutCommand, PayoutReply
+from schemas.records import ErrorObject, PayoutCommand, PayoutReply, Tenant
 
 DESCRIPTION_CHARS_MAX = 1_000
 STATUSES = ("pending", "in_transit", "paid", "failed", "canceled")
 _URL = "/v1/payouts"
 _NOT_DONE = "Stripe has it; it is not supported here, so leave it out."
-_NO_EXPAND = "Nothing of a payout can be expanded here."
+_EXPAND: Mapping[str, Field] = {"expand": Texts()}
 _FIELDS: Mapping[str, Field] = {
     "amount": Integer(required=True, least=1, most=AMOUNT_MINOR_MAX),
     "currency": Text(required=True, chars_max=3),
@@ -36,6 +37,7 @@ _FIELDS: Mapping[str, Field] = {
     "destination": Text(),
     "metadata": TextMap(),
     "provider": Text(),
+    **_EXPAND,
 }
 
 CREATE = Operation(
@@ -47,10 +49,7 @@ CREATE = Operation(
     object="payout",
     spec=Spec(
         fields=_FIELDS,
-        elsewhere={
-            "expand": _NO_EXPAND,
-            **dict.fromkeys(["method", "payout_method", "source_type", "statement_descriptor"], _NOT_DONE),
-        },
+        elsewhere=dict.fromkeys(["method", "payout_method", "source_type", "statement_descriptor"], _NOT_DONE),
     ),
 )
 LIST = Operation(
@@ -69,8 +68,9 @@ LIST = Operation(
             "destination": Text(),
             "provider": Text(),
             "currency": Text(chars_max=3),
+            **_EXPAND,
         },
-        elsewhere={"expand": _NO_EXPAND, "arrival_date": _NOT_DONE},
+        elsewhere={"arrival_date": _NOT_DONE},
     ),
 )
 RETRIEVE = Operation(
@@ -80,7 +80,7 @@ RETRIEVE = Operation(
     summary="Shows a payout as it stands.",
     scope="payouts:read",
     object="payout",
-    spec=Spec(elsewhere={"expand": _NO_EXPAND}),
+    spec=Spec(fields=_EXPAND),
 )
 CANCEL = Operation(
     method="POST",
@@ -89,7 +89,7 @@ CANCEL = Operation(
     summary="Cancels a payout that is pending: its provider was not asked for it yet.",
     scope="payouts:write",
     object="payout",
-    spec=Spec(elsewhere={"expand": _NO_EXPAND}),
+    spec=Spec(fields=_EXPAND),
 )
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -106,8 +106,8 @@ class Sends(Protocol):
 class Payouts:
     """Asks and shows; one for each process."""
 
-    def __init__(self, commands: Sends, lists: Lists, landed: LandedPayouts) -> None:
-        self._commands, self._lists, self._landed = commands, lists, landed
+    def __init__(self, commands: Sends, lists: Lists, reads: Reads, tenants: Mapping[str, Tenant]) -> None:
+        self._commands, self._lists, self._reads, self._tenants = commands, lists, reads, tenants
 
     def routes(self) -> tuple[Route, ...]:
         """For `api.http.app.application(routes=...)`."""
@@ -122,17 +122,18 @@ class Payouts:
         """
         Make one.
 
-        1. Which provider it should be at, as far as the warehouse knows. 2. The claim: at which it is, for this key and for
-        good. 3. The payout, there.
+        1. Which provider it should be at, as far as the warehouse knows: one that has as much. 2. The claim: at which it is, for this
+        key and for good; where no provider has as much, nothing is claimed that was not before. 3. The payout, there.
         """
         caller = Service.with_key(caller)
+        paths = self._reads.paths(given.pop("expand", None) or [], of="payout")
         tenant, currency = caller.identity.tenant, given["currency"].upper()
         # 1
         named = given.get("provider") or ""
-        payable = {} if named else await self._lists.payable(tenant, currency)
+        payable = {} if named else await self._payable(tenant, currency)
         command = PayoutCommand(
             tenant=tenant,
-            provider=named or next(iter(payable), ""),
+            provider=named or next((name for name, minor in payable.items() if minor >= given["amount"]), ""),
             currency=currency,
             payout_id=payout_id(tenant, caller.idempotency_key),
             amount_minor=given["amount"],
@@ -150,10 +151,16 @@ class Payouts:
             reply = await self._ask(there, flow=f"{there.provider}/{currency}")
         except Refused as refused:
             raise _explained(refused, payable) if payable else refused from None
-        return self._answer(caller, reply)
+        return await self._answer(caller, reply, paths)
 
-    async def _cancel(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+    async def _payable(self, tenant: str, currency: str) -> dict[str, int]:
+        known = self._tenants.get(tenant)
+        delay_ms = 0 if known is None else known.available_delay_ms
+        return await self._lists.payable(tenant, currency, delay_ms=delay_ms, now_ms=now_ms())
+
+    async def _cancel(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
         caller = Service.with_key(caller)
+        paths = self._reads.paths(given.get("expand") or [], of="payout")
         row = await self._row(caller, path["id"])
         command = PayoutCommand(
             tenant=caller.identity.tenant,
@@ -164,15 +171,21 @@ class Payouts:
             attribution=caller.attribution(),
         )
         reply = await self._ask(command, flow=f"{command.provider}/{command.currency}")
-        return self._answer(caller, reply)
+        return await self._answer(caller, reply, paths)
 
-    async def _retrieve(self, caller: Caller, path: Mapping[str, str], _given: dict[str, Any]) -> Answer:
+    async def _retrieve(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        paths = self._reads.paths(given.get("expand") or [], of="payout")
         (body,) = await self._shown(caller, [await self._row(caller, path["id"])])
+        await self._reads.expand(caller, body, paths)
         return Answer(body=body)
 
     async def _list(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        paths = self._reads.list_paths(given.get("expand") or [], of="payout")
         found = await self._lists.payouts(caller.identity.tenant, given)
-        return Answer(body=listed(_URL, await self._shown(caller, found.rows), has_more=found.has_more))
+        data = await self._shown(caller, found.rows)
+        for body in data:
+            await self._reads.expand(caller, body, paths)
+        return Answer(body=listed(_URL, data, has_more=found.has_more))
 
     async def _ask(self, command: PayoutCommand, *, flow: str) -> PayoutReply:
         """The fold's answer. Raises `Refused`, `NotFound`, `NoAnswer`."""
@@ -183,13 +196,19 @@ class Payouts:
                 raise NotFound("payout")
             raise Refused(reply.status_code, reply.error, payment=None, replayed=reply.replayed)
         if reply.payout is not None:
-            self._landed.note(reply)
+            self._reads.landed_payouts.note(reply)
         return reply
 
-    @staticmethod
-    def _answer(caller: Caller, reply: PayoutReply) -> Answer:
+    async def _answer(self, caller: Caller, reply: PayoutReply, paths: Paths) -> Answer:
+        """What was answered; its balance transactions where they are to be expanded, once they have landed."""
         assert reply.payout is not None
-        body = render.payout(reply.payout, livemode=caller.identity.livemode)
+        taken = returned = ""
+        if paths:
+            await self._reads.landed_payouts.wait(caller.identity.tenant)
+            told = await self._lists.transactions(caller.identity.tenant, [reply.payout_id])
+            taken, returned = told.get(reply.payout_id, ("", ""))
+        body = render.payout(reply.payout, transaction=taken, returned=returned, livemode=caller.identity.livemode)
+        await self._reads.expand(caller, body, paths)
         return Answer(body=body, replayed=reply.replayed)
 
     async def _row(self, caller: Caller, identity: str) -> dict[str, Any]:
@@ -217,7 +236,9 @@ def _explained(refused: Refused, payable: Mapping[str, int]) -> Refused:
     error = ErrorObject(
         type=refused.type,
         code=refused.code,
-        message=f"{refused.message} One payout is made by one provider; settled and not paid out: {there}.",
+        message=f"No provider has as much. One payout is made by one provider; settled, available and not paid out (in minor units): {there}. "
+        "Ask for at most that much, or wait for the next settlement window to close.",
         param=refused.param,
+        retryable=True,
     )
     return Refused(refused.status, error, payment=None, replayed=refused.replayed)

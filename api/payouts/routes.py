@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from api.http.operations import Route
 from api.payouts.lists import Lists
 from api.payouts.payouts import Payouts, Sends
 from api.payouts.windows import Windows
 from api.reads.service import Reads
+from schemas.records import Tenant
 
 
-def routes(commands: Sends, reads: Reads) -> tuple[Route, ...]:
-    """For `api.http.app.application(routes=...)`."""
+def routes(commands: Sends, reads: Reads, tenants: Mapping[str, Tenant]) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`. `tenants`: by id, as they are configured."""
     lists = Lists(reads.warehouse, reads.landed_payouts)
-    return (*Payouts(commands, lists, reads.landed_payouts).routes(), *Windows(lists).routes())
+    return (*Payouts(commands, lists, reads, tenants).routes(), *Windows(lists).routes())

@@ -19,10 +19,11 @@ EXPANDABLE = {
     "refund": ("balance_transaction", "charge", "payment_intent"),
     "dispute": ("charge", "payment_intent"),
     "balance_transaction": ("source",),
+    "payout": ("balance_transaction", "failure_balance_transaction"),
 }
 """By object: the fields that hold an id of something that can be fetched."""
 
-_INSIDE = {"latest_charge": "charge"}
+_INSIDE = {"latest_charge": "charge", "failure_balance_transaction": "balance_transaction"}
 
 
 def check(paths: list[str], *, of: str, in_list: bool) -> list[tuple[str, ...]]:

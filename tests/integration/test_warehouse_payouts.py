@@ -23,6 +23,7 @@ from tests.unit.core.world import TENANT
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
+DELAY_MS = 86_400_000
 PROOFS = ("proof_landed", "proof_balanced", "proof_balances", "proof_payouts")
 
 
@@ -160,7 +161,11 @@ async def _asked(warehouse: Warehouse) -> None:
     (window,) = (await lists.windows(TENANT, {"status": "closed"})).rows
     sums, made = await lists.moved(TENANT, [window["object_id"]])
     assert (sums[window["object_id"]], made) == ({"capture": 10_000}, {})
-    assert await lists.payable(TENANT, "EUR") == {"northpay": 10_000 - 1_254}
+    closes_ms = window["closes_ms"]
+    for delay_ms, left_minor in ((0, 10_000 - 1_254), (DELAY_MS, 10_000 - 1_254), (DELAY_MS + 1, None)):
+        found = await lists.payable(TENANT, "EUR", delay_ms=delay_ms, now_ms=closes_ms + DELAY_MS)
+        assert found == ({} if left_minor is None else {"northpay": left_minor})
+    assert await lists.payable("another", "EUR", delay_ms=0, now_ms=closes_ms) == {}
     proofs = {row["kind"]: (row["expected"], row["found"], row["records"]) for row in await lists.proofs(TENANT)}
     assert proofs["payouts_to_ledger"] == proofs["payouts_to_balance_transactions"] == (1_254, 1_254, 6)
     assert proofs["payments_to_windows"][1:] == (10_000, 1)

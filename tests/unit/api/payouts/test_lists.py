@@ -35,7 +35,7 @@ async def test_every_part_of_every_query_names_the_tenant_and_holds_nothing_of_t
     await lists.window("acme", EVIL)
     await lists.transactions("acme", [EVIL])
     await lists.moved("acme", [EVIL])
-    await lists.payable("acme", EVIL)
+    await lists.payable("acme", EVIL, delay_ms=5, now_ms=7)
     await lists.proofs("acme")
     assert len(warehouse.asked) == 9
     for sql, parameters in warehouse.asked:

@@ -69,7 +69,7 @@ def test_who_named_no_provider_hears_what_there_is_at_each():
     )
     told = _explained(Refused(400, error, payment=None), {"northpay": 50, "southpay": 20})
     assert (told.status, told.code, told.param) == (400, "balance_insufficient", "amount")
-    assert told.message.endswith("northpay 50, southpay 20.")
+    assert "northpay 50, southpay 20." in told.message
     other = Refused(400, ErrorObject(code="idempotency_error"), payment=None)
     assert _explained(other, {"northpay": 50}) is other
 
