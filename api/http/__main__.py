@@ -22,6 +22,7 @@ from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.browsers import Browsers
 from api.http.commands import DEADLINE_S, Commands
+from api.http.crowd import Crowd
 from api.http.limits import Uses
 from api.http.service import Service
 from api.identity import oidc, sign_in
@@ -44,7 +45,7 @@ from schemas.sealing import read_master_keys
 
 DEFAULT_PORT = 8780
 CONNECTIONS_MAX = 5_000
-"""Beyond what may wait for payments; uvicorn refuses further ones with 503."""
+"""Beyond what may wait for payments; requests on further ones are refused with 503."""
 SHUTDOWN_S = 8
 """The supervisor kills after 10 s; a command still unanswered then has its effect all the same."""
 BACKLOG = 1_024
@@ -128,7 +129,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
             uses=Uses(commands.tell_use, known_ms=tables.used_ms),
             browsers=Browsers(settings.internal_token),
         )
-        config = uvicorn.Config(
+        crowd = Crowd(
             application(
                 service,
                 ready=lambda: "Kafka is lost" if failures else "",
@@ -150,12 +151,16 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                     *deliveries.routes(book, reads, client_config(settings.kafka, extra)),
                 ),
             ),
+            connections=lambda: 0 if server is None else len(server.server_state.connections),
+            most=CONNECTIONS_MAX,
+        )
+        config = uvicorn.Config(
+            crowd,
             log_config=None,
             access_log=False,
             log_level="warning",
             lifespan="off",
             backlog=BACKLOG,
-            limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=SHUTDOWN_S,
             server_header=False,
         )
