@@ -1636,8 +1636,9 @@ PayoutCommandKind = Literal[
     "claim",
     "create",
     "cancel",
+    "update",
 ]
-"""claim: say at which provider the payout of this key is, for good; create: make it there; cancel: while it is pending."""
+"""claim: say at which provider the payout of this key is, for good; create: make it there; cancel: while it is pending; update: its metadata."""
 
 
 class PayoutCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -1660,7 +1661,7 @@ class PayoutCommand(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     """create: the tenant's own text."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    """create: the tenant's own keys and values."""
+    """create: the tenant's own keys and values. update: those that change; an empty value removes its key."""
     fingerprint: str = ""
     """Digest of what the caller asked, so that the same key with other parameters is seen."""
     reply_partition: int | None = None
@@ -1669,6 +1670,8 @@ class PayoutCommand(msgspec.Struct, frozen=True, kw_only=True):
     """Ties the reply to the request."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
+    metadata_cleared: bool = False
+    """update: whether all keys are removed."""
 
 
 PayoutStatus = Literal[

@@ -18,10 +18,12 @@ from schemas.records import (
     Tenant,
 )
 from streams.core import checks, ids, keys, tenants
+from streams.core._texts import merged
 from streams.core.checks import (
     DESCRIPTION_CHARS_MAX,
     FINGERPRINT_CHARS_MAX,
     KEY_CHARS_MAX,
+    METADATA_KEYS_MAX,
     TEXT_CHARS_MAX,
     _check_amount,
     _check_attribution,
@@ -38,6 +40,9 @@ from streams.core.errors import CommandError, Refused, of_refusal
 from streams.core.payouts import OPERATION, Flow, Money, PayoutStep, payout_object
 from streams.core.state import Clock, Payout, PayoutClaim, PayoutTerms, decode, decode_configuration, encode
 from streams.core.state import Flow as FlowState
+
+UPDATES_KEPT_MAX = 16
+"""Updates of one payout whose keys are remembered; an older one that comes again is carried out again."""
 
 ASKED_PER_TICK_MAX = 1_000
 """Bounds the work of one tick; what is left is for the next one."""
@@ -71,7 +76,7 @@ def command(view: View, input: Input, asked: PayoutCommand) -> Decision:  # noqa
         else:
             of = (asked.tenant, asked.provider, asked.currency)
             step = PayoutStep(view, input, decision, of, asked.payout_id, attribution=asked.attribution)
-            (_create if asked.kind == "create" else _cancel)(step, asked)
+            _HANDLERS[asked.kind](step, asked)
     except Refused as refused:
         decision = Decision(refused=refused)
         _answer(input, asked, decision, problem=of_refusal(refused))
@@ -130,7 +135,17 @@ def _create(step: PayoutStep, asked: PayoutCommand) -> None:
 
 def _as_made(payout: Payout) -> Payout:
     """The payout as its first answer had it."""
-    return replace(payout, status="pending", reference="", failure_code="", failure_message="", doubt="", paid_ms=0)
+    metadata = payout.metadata if payout.metadata_as_made is None else payout.metadata_as_made
+    return replace(
+        payout,
+        status="pending",
+        metadata=metadata,
+        reference="",
+        failure_code="",
+        failure_message="",
+        doubt="",
+        paid_ms=0,
+    )
 
 
 def _cancel(step: PayoutStep, asked: PayoutCommand) -> None:
@@ -146,6 +161,36 @@ def _cancel(step: PayoutStep, asked: PayoutCommand) -> None:
         payout = step.payout
     made = payout_object(step.of, step.payout_id, payout)
     _answer(step.input, asked, step.decision, payout=made, replayed=replayed)
+
+
+def _update(step: PayoutStep, asked: PayoutCommand) -> None:
+    """Its metadata changes, whatever became of it. A key that comes again is answered with the payout as it is then."""
+    payout = step.payout
+    if payout is None:
+        raise CommandError("object_missing", what="payout", param="id")
+    name = asked.attribution.idempotency_key
+    key, digest = ids.fingerprint(name.encode()), ids.fingerprint(asked.fingerprint.encode())
+    before = dict(payout.updates).get(key)
+    if name == payout.idempotency_key or before not in (None, digest):
+        raise CommandError("idempotency_error", param="idempotency_key")
+    if before is None:
+        metadata = merged(payout.metadata, asked.metadata, cleared=asked.metadata_cleared)
+        if len(metadata) > METADATA_KEYS_MAX:
+            detail = f"metadata would have {len(metadata)} keys; at most {METADATA_KEYS_MAX} are allowed."
+            raise CommandError("parameter_invalid", param="metadata", detail=detail)
+        as_made = payout.metadata if payout.metadata_as_made is None else payout.metadata_as_made
+        changed = replace(
+            payout,
+            metadata=metadata,
+            metadata_as_made=as_made,
+            updates=((key, digest), *payout.updates)[:UPDATES_KEPT_MAX],
+        )
+        payout = step.record("payout.updated", changed, from_status=payout.status)
+    made = payout_object(step.of, step.payout_id, payout)
+    _answer(step.input, asked, step.decision, payout=made, replayed=before is not None)
+
+
+_HANDLERS = {"create": _create, "cancel": _cancel, "update": _update}
 
 
 def payable_minor(view: View, of: Flow) -> int:
@@ -231,14 +276,14 @@ def _check(asked: PayoutCommand) -> None:
     checks._check_tenant(asked.tenant)  # noqa: SLF001 - the same checks as every command's
     _check_attribution(asked.attribution)
     if asked.kind == "unrecognized":
-        _refuse("invalid_field", "kind", "kind must be claim, create or cancel.")
+        _refuse("invalid_field", "kind", "kind must be claim, create, cancel or update.")
     if not ids.is_payout_id(asked.payout_id):
         _refuse("invalid_field", "payout_id", "A payout id is po_ and 24 hexadecimal digits.")
     if asked.reply_partition is not None and asked.reply_partition < 0:
         _refuse("invalid_field", "reply_partition", "reply_partition must not be negative.")
     if asked.kind != "claim" or asked.provider:
         _check_provider(asked.provider)
-    if asked.kind != "cancel":
+    if asked.kind in ("claim", "create"):
         if asked.payout_id != ids.payout_id(asked.tenant, asked.attribution.idempotency_key):
             _refuse("invalid_field", "payout_id", "A new payout's id is the hash of tenant and idempotency key.")
         _check_amount(asked.amount_minor)

@@ -381,6 +381,10 @@ class Payout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     paid_ms: int = 0
     sequence: int = 0
     last_event_id: str = ""
+    updates: tuple[tuple[bytes, bytes], ...] = ()
+    """The newest updates, newest first: what stands for the key of each, and for what was asked."""
+    metadata_as_made: dict[str, str] | None = None
+    """The metadata of its first answer, where that has changed since."""
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)
