@@ -22,6 +22,7 @@ from connectors.clickhouse.landing import LANDED_TOPICS
 from infra.kafka import _ports
 from schemas import catalogue, clients, codec
 from schemas.records import (
+    ApiKey,
     Attribution,
     BalanceTransaction,
     ChargeObject,
@@ -38,6 +39,7 @@ from schemas.records import (
     Rejection,
     RoutingDecision,
     SettlementEvent,
+    Tenant,
     WindowMovement,
     WindowTotals,
 )
@@ -245,6 +247,11 @@ def payments(count: int, *, first: int = 0) -> list[Produced]:
                     component="intake",
                 ),
             )
+            who = Attribution(actor_kind="operator", actor_id="op_1", request_id=f"req_{number}")
+            changed = Tenant(tenant=tenant, version=1 + number, attribution=who)
+            put(out, "identity.history", tenant, changed)
+            key = ApiKey(key_id=f"key_{number}", tenant=tenant, status="active", attribution=who)
+            put(out, "identity.history", key.key_id, key)
     return out
 
 

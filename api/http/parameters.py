@@ -70,6 +70,13 @@ class Object(Field, frozen=True, kw_only=True):
     fields: Mapping[str, Field]
 
 
+class Objects(Field, frozen=True, kw_only=True):
+    """An array of objects of known parameters."""
+
+    fields: Mapping[str, Field]
+    items_max: int = TEXTS_MAX
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint's parameters. `elsewhere`: what Stripe knows and we do not do, with what to tell who sends it."""
 
@@ -122,7 +129,20 @@ def _value(field: Field, value: Tree, path: str) -> Any:
             if not isinstance(value, dict):
                 raise ParameterInvalid(f"{path} must be an object.", param=path)
             return _object(field.fields, value, path)
+        case Objects():
+            return _objects(field, value, path)
     raise AssertionError(field)
+
+
+def _objects(field: Objects, value: Tree, path: str) -> list[dict[str, Any]]:
+    items = as_list(value)
+    if items is None or not all(isinstance(item, dict) for item in items):
+        raise ParameterInvalid(f"{path} must be an array of objects.", param=path)
+    if len(items) > field.items_max:
+        message = f"{path} has {len(items)} items; at most {field.items_max} are allowed."
+        raise ParameterInvalid(message, param=path)
+    whole = [item for item in items if isinstance(item, dict)]
+    return [_object(field.fields, item, f"{path}[{number}]") for number, item in enumerate(whole)]
 
 
 def _text(field: Text, value: Tree, path: str) -> str | None:

@@ -86,6 +86,8 @@ class ConfigurationLog:
         self._producer: Producer | None = None
         self._partitions: dict[str, int] = {}
         self._turn = threading.Lock()
+        self.history_end = 0
+        """Where `identity.history` ended after this process's newest change."""
         self._waiting = 0
 
     async def write(self, decide: Decide[_Result]) -> _Result:
@@ -137,6 +139,7 @@ class ConfigurationLog:
             self._produce(producer, record, delivered)
         producer.commit_transaction(_STEP_S)
         assert not failures, "a transaction was committed without all of its records"
+        self.history_end = max(self.history_end, ends[catalogue.IDENTITY_HISTORY.name, 0])
         # 4. It is so when this process shows it.
         shown = {topic.name for topic, _ in _PLACES.values()}
         self._tables.catch_up({place: end for place, end in ends.items() if place[0] in shown})

@@ -106,6 +106,8 @@ def tenant(one: Tenant, *, approval: str = "") -> dict[str, Any]:
         "livemode": one.livemode,
         "name": one.name or None,
         "organization": one.organization or None,
+        "payout_delay_ms": one.payout_delay_ms,
+        "payout_schedule": "automatic" if one.payout_schedule == "automatic" else "manual",
         "refund_fees_returned": one.refund_fees_returned,
         "reserve_basis_points": one.reserve_basis_points,
         "reserve_days": one.reserve_days,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from api.http._tables import Tables
 from api.http.operations import Route
 from api.http.service import Service
-from api.identity import account, api_keys, approvals, operations, operators, payouts, policies, tenants
+from api.identity import account, api_keys, approvals, history, operations, operators, payouts, policies, tenants
 from api.identity.log import ConfigurationLog
 from api.reads import decisions, traces
 from api.reads.service import Reads
@@ -31,6 +31,7 @@ def routes(
         *api_keys.routes(tables, log),
         *approvals.routes(tables, log, pay=payouts.creation(paying)),
         *decisions.routes(reads.warehouse, reads.landed),
+        *history.routes(log, reads.warehouse),
         *operations.routes(service),
         *operators.routes(tables, log),
         *payouts.guarded(paying),

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from api.http import versions
 from api.http._tables import Tables
 from api.http.errors import Forbidden, InvalidRequest, KeyReused, NotFound, ParameterInvalid
 from api.http.operations import Operation, Route
-from api.http.parameters import Boolean, Field, Integer, Spec, Text
+from api.http.parameters import Boolean, Spec, Text
 from api.http.service import Answer, Caller, Service, now_ms
 from api.identity import four_eyes, render
+from api.identity._terms import SETTINGS, changed
 from api.identity.log import Change, ConfigurationLog, Kept
 from api.identity.people import reaches
 from api.openapi.schema import (
@@ -34,36 +33,15 @@ from api.openapi.schema import (
     one_of,
 )
 from api.reads.paging import PAGE, page_of
-from schemas.currencies import EXPONENTS
-from schemas.records import Approval, Attribution, Tenant, TenantStatus
+from schemas.records import Approval, Attribution, FeeRule, Tenant, TenantStatus
 
 TENANTS_MAX = 10_000
 """Of the installation; each is known to every partition."""
-NAME_CHARS_MAX = 200
-_DAY_MS = 86_400_000
 
 _PATH = "/v1/tenants"
 _ONE = _PATH + "/{id}"
 _READ, _WRITE = "tenants:read", "tenants:write"
 _ID = re.compile(r"[a-z0-9_-]{1,64}")
-_CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-
-_SETTINGS: Mapping[str, Field] = {
-    "name": Text(chars_max=NAME_CHARS_MAX),
-    "timezone": Text(chars_max=64),
-    "settlement_cutoff": Text(chars_max=5),
-    "settlement_interval_ms": Integer(most=31 * _DAY_MS),
-    "settlement_grace_ms": Integer(most=7 * _DAY_MS),
-    "refund_fees_returned": Boolean(),
-    "capture_days": Integer(least=1, most=31),
-    "action_hours": Integer(least=1, most=31 * 24),
-    "available_delay_ms": Integer(most=31 * _DAY_MS),
-    "reserve_basis_points": Integer(most=10_000),
-    "reserve_days": Integer(most=366),
-    "settlement_currency": Text(chars_max=3),
-    "api_version": Text(choices=versions.LIVE),
-}
-_INTERVAL_MS_MIN = 1_000
 
 _SHIFTS_NOTHING = ("api_version", "name")
 """Terms that one person changes for a live tenant too; all others decide who gets how much and when."""
@@ -80,7 +58,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "PostTenants",
         "Make a tenant of the organisation.",
         _WRITE,
-        spec=Spec(fields={"id": Text(chars_max=64, required=True), "livemode": Boolean(), **_SETTINGS}),
+        spec=Spec(fields={"id": Text(chars_max=64, required=True), "livemode": Boolean(), **SETTINGS}),
     ),
     _operation(
         "GET",
@@ -98,7 +76,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "PostTenantsTenant",
         "Change a tenant's terms; a live one's once another person has approved. Its folds decide by them from the next command on.",
         _WRITE,
-        spec=Spec(fields=_SETTINGS),
+        spec=Spec(fields=SETTINGS),
     ),
     Operation(
         method="POST",
@@ -133,7 +111,7 @@ class Tenants:
         if not _ID.fullmatch(tenant_id):
             raise ParameterInvalid("id has 1 to 64 characters of a-z, 0-9, _ and -.", param="id")
         made = replace(
-            _changed(Tenant(tenant=tenant_id, name=tenant_id), given),
+            changed(Tenant(tenant=tenant_id, name=tenant_id), given),
             organization=caller.identity.organization,
             livemode=bool(given.get("livemode")),
             version=1,
@@ -180,16 +158,16 @@ class Tenants:
             before = self._one(caller, path["id"])
             if before.livemode and not set(given) <= set(_SHIFTS_NOTHING):
                 return self._ask(caller, before, given, now)
-            changed = _changed(before, given)
-            if changed == before:
+            after = changed(before, given)
+            if after == before:
                 return Change(result=Answer(body=render.tenant(before)))
-            changed = replace(changed, version=before.version + 1, attribution=caller.attribution())
-            return Change(result=Answer(body=render.tenant(changed)), records=(changed,))
+            after = replace(after, version=before.version + 1, attribution=caller.attribution())
+            return Change(result=Answer(body=render.tenant(after)), records=(after,))
 
         return await self._log.write(decide)
 
     def _ask(self, caller: Caller, tenant: Tenant, given: Mapping[str, Any], now: int) -> Change[Answer]:
-        changes = _changed(tenant, given) != tenant  # also checks them, so that nobody approves what can't be
+        changes = changed(tenant, given) != tenant  # also checks them, so that nobody approves what can't be
         asked, before = four_eyes.ask(
             self._tables,
             caller,
@@ -239,8 +217,8 @@ class Tenants:
 def updated(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) -> tuple[Kept, ...]:
     """A tenant's terms as another person approved them, on top of what they are by now."""
     before = _approved_of(tables, approval)
-    changed = _changed(before, msgspec.json.decode(approval.parameters))
-    return () if changed == before else (replace(changed, version=before.version + 1, attribution=who),)
+    after = changed(before, msgspec.json.decode(approval.parameters))
+    return () if after == before else (replace(after, version=before.version + 1, attribution=who),)
 
 
 def status_set(tables: Tables, approval: Approval, who: Attribution, _now_ms: int) -> tuple[Kept, ...]:
@@ -267,40 +245,13 @@ def _check_runs_organisation(caller: Caller) -> None:
         raise Forbidden("This takes an organisation's key, or an admin who is signed in.")
 
 
-def _changed(tenant: Tenant, given: Mapping[str, Any]) -> Tenant:
-    """The tenant with these terms, checked. What is cleared goes back to what it is where nobody says."""
-    fresh = Tenant()
-    values = {name: getattr(fresh, name) if given[name] is None else given[name] for name in _SETTINGS if name in given}
-    if "name" in values:
-        values["name"] = given["name"] or tenant.tenant
-        if not values["name"].isprintable():
-            raise ParameterInvalid("name has characters that can't be printed.", param="name")
-    if "timezone" in values and values["timezone"] not in zoneinfo.available_timezones():
-        raise ParameterInvalid("timezone must be an IANA name such as Europe/Berlin.", param="timezone")
-    if "settlement_cutoff" in values and not _CUTOFF.fullmatch(values["settlement_cutoff"]):
-        raise ParameterInvalid("settlement_cutoff must be HH:MM from 00:00 to 23:59.", param="settlement_cutoff")
-    if 0 < values.get("settlement_interval_ms", 0) < _INTERVAL_MS_MIN:
-        message = f"settlement_interval_ms must be 0 for business days, or at least {_INTERVAL_MS_MIN}."
-        raise ParameterInvalid(message, param="settlement_interval_ms")
-    currency = values.get("settlement_currency", "")
-    if currency and (currency != currency.lower() or currency.upper() not in EXPONENTS):
-        message = "settlement_currency must be an ISO 4217 code in lower case, such as eur."
-        raise ParameterInvalid(message, param="settlement_currency")
-    if currency:
-        values["settlement_currency"] = currency.upper()
-    changed = replace(tenant, **values)
-    if changed.reserve_basis_points and not changed.reserve_days:
-        message = "A reserve is kept for 1 to 366 days: say reserve_days too."
-        raise ParameterInvalid(message, param="reserve_days")
-    return changed
-
-
 def _examples() -> Mapping[str, dict[str, Any]]:
     one = Tenant(
         tenant="acme",
         name="Acme GmbH",
         organization="org_5f1c0a7be2d94c3388a6d0f1",
         timezone="Europe/Berlin",
+        fees=(FeeRule(currency="EUR", basis_points=290, fixed_minor=30, dispute_minor=1_500),),
         version=3,
         created_ms=1_790_000_000_000,
     )
@@ -335,6 +286,8 @@ OBJECTS: tuple[Described, ...] = (
                 "livemode": BOOLEAN,
                 "name": nullable(TEXT),
                 "organization": nullable(TEXT),
+                "payout_delay_ms": INTEGER,
+                "payout_schedule": one_of("manual", "automatic"),
                 "refund_fees_returned": BOOLEAN,
                 "reserve_basis_points": INTEGER,
                 "reserve_days": INTEGER,

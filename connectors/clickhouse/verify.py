@@ -30,6 +30,7 @@ TOPICS: tuple[catalogue.Topic, ...] = (
     catalogue.SETTLEMENT_EVENTS,
     catalogue.PAYMENTS_INPUTS,
     catalogue.RECORDS_REJECTED,
+    catalogue.IDENTITY_HISTORY,
 )
 
 
@@ -149,6 +150,7 @@ _BOOKS: dict[str, _Book] = {
     "rejections": _Book(
         digest=("source_topic", "source_partition", "source_offset", "reason", "value_sha256", "ifNull(value, '')")
     ),
+    "identity_events": _Book(digest=("tenant", "object", "object_id", "version", "actor_id", "request_id")),
     "landing_errors": _Book(digest=("key", "value")),
 }
 
@@ -268,7 +270,9 @@ Found = tuple[str, list[bytes], str, int]
 def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[Found]:
     """Which rows a record must have: table, digested parts, currency and amount. Written apart from landing on purpose."""
     record, value = _decoded(message, topics)
-    if isinstance(record, records.PaymentEvent) and _known(
+    if message.topic() == catalogue.IDENTITY_HISTORY.name and record is not None:
+        yield "identity_events", _identity_event(record), "", 0
+    elif isinstance(record, records.PaymentEvent) and _known(
         _currency(record), (*record.postings, *record.balance_transactions)
     ):
         yield from _payment_event(record)
@@ -393,6 +397,16 @@ def _input(record: _Input) -> list[bytes]:
         kind = record.operation
     who = record.attribution
     return _texts(type(record).__name__, record.tenant, payment_id, kind, who.request_id, who.actor_id)
+
+
+def _identity_event(record: Any) -> list[bytes]:
+    names = {"ApiKey": "key_id", "Approval": "approval_id", "Operator": "operator_id", "OperatorSession": "session_id"}
+    kind = type(record).__name__
+    object_ = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind).strip("_")
+    object_id = getattr(record, names.get(kind, "organization" if kind == "Organization" else "tenant"))
+    version = record.policy_version if kind == "RoutingPolicy" else getattr(record, "version", 0)
+    who = record.attribution
+    return _texts(getattr(record, "tenant", ""), object_, object_id, version, who.actor_id, who.request_id)
 
 
 def _texts(*parts: object) -> list[bytes]:

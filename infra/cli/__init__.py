@@ -20,6 +20,7 @@ COMMANDS: CommandTable = {
     "payments": ("infra.cli.payments:payments", "Ask for something about one payment, as an operator."),
     "configure": ("infra.cli.configure:configure", "Apply tenants and routing policies from a file."),
     "keys": ("infra.cli.keys:keys", "Make, list, revoke and rotate API keys."),
+    "tenants": ("infra.cli.tenants:tenants", "Show tenants, and set what they pay."),
     "organizations": ("infra.cli.people:organizations", "Make organisations; say which tenants are whose."),
     "operators": ("infra.cli.people:operators", "Add people who sign in, and take them out."),
     "customers": ("infra.cli.customers:customers", "Show or erase the personal data of a customer."),

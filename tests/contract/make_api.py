@@ -13,7 +13,7 @@ from typing import Any
 
 from api.http import catalogue, versions
 from api.http.operations import Operation
-from api.http.parameters import Boolean, Field, Integer, Object, Text, TextMap, Texts
+from api.http.parameters import Boolean, Field, Integer, Object, Objects, Text, TextMap, Texts
 from api.openapi.document import examples
 
 ROOT = Path(__file__).parent / "api"
@@ -52,8 +52,9 @@ def _value(name: str, field: Field) -> Any:
             return {names[0]: "a text"}
         case TextMap():
             return {"key": "a text"}
-        case Object(fields=fields):
-            return {inner: _value(inner, one) for inner, one in fields.items()}
+        case Object(fields=fields) | Objects(fields=fields):
+            whole = {inner: _value(inner, one) for inner, one in fields.items()}
+            return [whole] if isinstance(field, Objects) else whole
     raise AssertionError(field)
 
 

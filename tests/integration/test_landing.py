@@ -420,6 +420,7 @@ DAMAGES = {
     "a movement doubled": "INSERT INTO settlement_events SELECT * FROM settlement_events WHERE movement_id != '' LIMIT 1",
     "a command taken away": "ALTER TABLE payment_inputs DELETE WHERE payment_id = '{payment}' AND record = 'PaymentCommand'",
     "a rejection taken away": "ALTER TABLE rejections DELETE WHERE (_partition, _offset) IN (SELECT _partition, _offset FROM rejections LIMIT 1)",
+    "an act taken away": "ALTER TABLE identity_events DELETE WHERE object = 'api_key'",
     "a range doubled": "INSERT INTO landed_ranges SELECT * FROM landed_ranges LIMIT 1",
     "a range taken away": "ALTER TABLE landed_ranges DELETE WHERE (_topic, _partition, from_offset) IN "
     "(SELECT _topic, _partition, min(from_offset) FROM landed_ranges WHERE _topic = 'payments.events' GROUP BY _topic, _partition HAVING count() > 1)",
@@ -451,6 +452,7 @@ def test_the_proofs_and_the_comparison_see_every_damage(broker, url):
             "settlement_events",
             "payment_inputs",
             "rejections",
+            "identity_events",
             "landed_ranges",
         )
         for table in tables:

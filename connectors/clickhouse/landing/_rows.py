@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from connectors.clickhouse.landing import _identity
 from connectors.clickhouse.landing._tables import (
     BALANCE_TRANSACTIONS,
     CUSTOMER_EVENTS,
     ERRORS,
+    IDENTITY_EVENTS,
     LEDGER_ENTRIES,
     PAYMENT_EVENTS,
     PAYMENT_INPUTS,
@@ -22,6 +24,7 @@ from connectors.clickhouse.landing._tables import (
     Row,
 )
 from schemas import catalogue, codec, records
+from schemas.card_numbers import holds_card_number, masked
 from schemas.currencies import EXPONENTS
 from schemas.errors import DecodingError
 
@@ -32,6 +35,7 @@ LANDED_TOPICS: tuple[catalogue.Topic, ...] = (
     catalogue.RECORDS_REJECTED,
     catalogue.WEBHOOKS_ATTEMPTS,
     catalogue.CUSTOMERS_EVENTS,
+    catalogue.IDENTITY_HISTORY,
 )
 
 
@@ -124,7 +128,7 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
         return False
     else:
         legs = []
-        name, row = _without_money(record)
+        name, row = _without_money(record, raw.place.topic)
         tables.setdefault(name, []).append(row + end)
     if legs:
         tables.setdefault(LEDGER_ENTRIES.name, []).extend(legs)
@@ -132,8 +136,11 @@ def _add(tables: dict[str, list[Row]], record: records.Record, raw: Raw, tally: 
     return True
 
 
-def _without_money(record: records.Record) -> tuple[str, Row]:
-    """The table and the row of a record that books nothing."""
+def _without_money(record: records.Record, topic: str) -> tuple[str, Row]:
+    """The table and the row of a record that books nothing. Tenants come on two topics, for two books."""
+    if topic == catalogue.IDENTITY_HISTORY.name:
+        assert isinstance(record, _identity.Change), "landing decodes what the catalogue says that a topic carries"
+        return IDENTITY_EVENTS.name, (*_identity.row(record), *_attribution(record.attribution))
     if isinstance(record, records.Rejection):
         return REJECTIONS.name, _rejection(record)
     if isinstance(record, records.WebhookDelivery):
@@ -148,9 +155,9 @@ def _add_error(rows: Rows, raw: Raw, reason: str, message: str) -> bool:
     rows.by_table.setdefault(ERRORS.name, []).append(
         (
             reason,
-            message,
-            raw.key or b"",
-            raw.value or b"",
+            masked(message),
+            _kept(raw.key),
+            _kept(raw.value),
             raw.value is None,
             raw.place.topic,
             raw.place.partition,
@@ -159,6 +166,11 @@ def _add_error(rows: Rows, raw: Raw, reason: str, message: str) -> bool:
         )
     )
     return True
+
+
+def _kept(raw: bytes | None) -> bytes:
+    """The bytes of a record that can't be read, without those that a card number stands in: its place tells where they are."""
+    return b"" if raw is None or holds_card_number(raw) else raw
 
 
 def exponent(currency: str) -> int:

@@ -202,6 +202,14 @@ CUSTOMER_EVENTS = Table(
     ),
 )
 
+IDENTITY_EVENTS = Table(
+    name="identity_events",
+    structure=(
+        "tenant String, organization String, object String, object_id String, act String, version Int64, after String, "
+        f"{_ATTRIBUTION}, {_PLACE}"
+    ),
+)
+
 BOOKS: tuple[Table, ...] = (
     PAYMENT_EVENTS,
     LEDGER_ENTRIES,
@@ -212,6 +220,7 @@ BOOKS: tuple[Table, ...] = (
     REJECTIONS,
     WEBHOOK_ATTEMPTS,
     CUSTOMER_EVENTS,
+    IDENTITY_EVENTS,
     ERRORS,
 )
 """In the order in which a batch is appended to them."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from api.http.catalogue import operations
 from api.http.operations import Operation
-from api.http.parameters import Boolean, Field, Integer, Object, Text, TextMap, Texts
+from api.http.parameters import Boolean, Field, Integer, Object, Objects, Text, TextMap, Texts
 from api.reads.payments import Payments
 from api.reads.warehouse import Warehouse
 from tests.integration.api._asking import Answered, Counting, ask, counted, served
@@ -148,6 +148,8 @@ def _least(name: str, kind: Field) -> list[tuple[str, str]]:
         case Object():
             inner = [_least(f"{name}[{one}]", of) for one, of in kind.fields.items() if of.required]
             return [pair for some in inner for pair in some] or [(name, "")]
+        case Objects():
+            return [(name, "")]
     raise AssertionError(kind)
 
 

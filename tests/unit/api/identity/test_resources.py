@@ -45,6 +45,10 @@ async def test_a_tenant_is_made_and_changed_by_its_organisation() -> None:
         ({"settlement_currency": "EUR"}, "settlement_currency"),
         ({"reserve_basis_points": "100"}, "reserve_days"),
         ({"capture_days": "32"}, "capture_days"),
+        ({"fees": [{"basis_points": "10001"}]}, "fees[0][basis_points]"),
+        ({"fees": [{"fixed": "1"}, {"currency": "eux"}]}, "fees[1][currency]"),
+        ({"fees": [{"percent": "3"}]}, "fees[0][percent]"),
+        ({"payout_schedule": "hourly"}, "payout_schedule"),
         ({"api_version": "2001-01-01"}, "api_version"),
         ({"status": "suspended"}, "status"),
     ],
@@ -128,3 +132,23 @@ async def test_pages_of_keys_go_both_ways() -> None:
     assert hidden.body() == nothing.body()
     both = await memory.ask(program("acme"), "GET", path, {"starting_after": "a", "ending_before": "b"})
     assert both.param == "ending_before"
+
+
+async def test_what_a_tenant_pays_is_set_by_rules() -> None:
+    """In order, each change a version; where there are none, the providers' own fees are paid; live it takes two."""
+    memory = Memory().known(ADA, person("bob", "admin"))
+    path = "/v1/tenants/{id}"
+    rules = [{"currency": "eur", "basis_points": "290", "fixed": "30", "dispute": "1500"}, {"basis_points": "350"}]
+    paid = await memory.ask(ADA, "POST", path, {"fees": rules}, id="acme")
+    assert (paid["version"], [one["basis_points"] for one in paid["fees"]]) == (2, [290, 350])
+    first = memory.tenants["acme"].fees[0]
+    assert (first.currency, first.basis_points, first.fixed_minor, first.dispute_minor) == ("EUR", 290, 30, 1500)
+    assert (await memory.ask(ADA, "POST", path, {"fees": rules}, id="acme"))["version"] == 2
+    none = await memory.ask(ADA, "POST", path, {"fees": ""}, id="acme")
+    assert (none["version"], none["fees"]) == (3, [])
+    assert (await memory.ask(program("acme"), "POST", path, {"fees": rules}, id="acme")).status == 403
+    asked = await memory.ask(ADA, "POST", path, {"fees": rules}, id="shop")
+    assert (asked["fees"], memory.tenants["shop"].fees) == ([], ())
+    approve = "/v1/operators/approvals/{id}/approve"
+    await memory.ask(person("bob", "admin"), "POST", approve, id=asked["approval"])
+    assert [one.basis_points for one in memory.tenants["shop"].fees] == [290, 350]
