@@ -91,6 +91,15 @@ CANCEL = Operation(
     object="payout",
     spec=Spec(fields=_EXPAND),
 )
+UPDATE = Operation(
+    method="POST",
+    path=_URL + "/{id}",
+    id="PostPayoutsPayout",
+    summary="Changes a payout's metadata, whatever became of it.",
+    scope="payouts:write",
+    object="payout",
+    spec=Spec(fields={"metadata": TextMap(), **_EXPAND}),
+)
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -116,6 +125,7 @@ class Payouts:
             Route(operation=LIST, work=self._list),
             Route(operation=RETRIEVE, work=self._retrieve),
             Route(operation=CANCEL, work=self._cancel),
+            Route(operation=UPDATE, work=self._update),
         )
 
     async def _create(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
@@ -159,15 +169,30 @@ class Payouts:
         return await self._lists.payable(tenant, currency, delay_ms=delay_ms, now_ms=now_ms())
 
     async def _cancel(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        return await self._change(caller, path["id"], given, PayoutCommand(kind="cancel"))
+
+    async def _update(self, caller: Caller, path: Mapping[str, str], given: dict[str, Any]) -> Answer:
+        """Without metadata nothing is asked for, and the payout is shown."""
+        if "metadata" not in given:
+            return await self._retrieve(caller, path, given)
+        metadata = {name: text or "" for name, text in given["metadata"].items()}
+        fingerprint = hashlib.sha256(_encode([path["id"], metadata])).hexdigest()
+        command = PayoutCommand(
+            kind="update", metadata=metadata, metadata_cleared=not metadata, fingerprint=fingerprint
+        )
+        return await self._change(caller, path["id"], given, command)
+
+    async def _change(self, caller: Caller, identity: str, given: dict[str, Any], what: PayoutCommand) -> Answer:
+        """Ask what is wanted of the payout, where it is."""
         caller = Service.with_key(caller)
         paths = self._reads.paths(given.get("expand") or [], of="payout")
-        row = await self._row(caller, path["id"])
-        command = PayoutCommand(
+        row = await self._row(caller, identity)
+        command = replace(
+            what,
             tenant=caller.identity.tenant,
             provider=row["provider"],
             currency=row["currency"],
-            payout_id=path["id"],
-            kind="cancel",
+            payout_id=identity,
             attribution=caller.attribution(),
         )
         reply = await self._ask(command, flow=f"{command.provider}/{command.currency}")

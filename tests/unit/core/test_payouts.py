@@ -479,3 +479,33 @@ def _audit(till: Till) -> None:
     paid = sum(one.amount_minor for one in standing if one.status == "paid")
     assert ledger.get("provider_receivable:northpay", 0) == -paid
     assert ledger.get("payout_pending:northpay", 0) == paid - taken
+
+
+def test_metadata_changes_whatever_became_of_it_and_the_first_answer_stays() -> None:
+    """Set, removed and cleared, each one event; a repeated key is answered without another, with other parameters it is refused."""
+    till = Till()
+    first = _reply(till.create(metadata={"run": "1", "old": "x"}))
+    till.tick()
+    till.tell("paid")
+
+    def update(key: str, **fields):
+        return till.send("update", key, of="k1", fingerprint=ids.fingerprint(repr(fields).encode()).hex(), **fields)
+
+    changed = update("u1", metadata={"run": "2", "old": ""})
+    reply = _reply(changed)
+    assert (reply.status_code, reply.payout.status, reply.payout.metadata) == (200, "paid", {"run": "2"})
+    (event,) = changed.events
+    assert (event.type, event.to_status, event.postings, event.transaction) == ("payout.updated", "paid", (), None)
+    again = update("u1", metadata={"run": "2", "old": ""})
+    assert (_reply(again).replayed, again.events) == (True, [])
+    for key, fields in (("u1", {"metadata": {"run": "3"}}), ("k1", {"metadata": {"run": "3"}})):
+        refused = update(key, **fields)
+        assert (_reply(refused).error.code, refused.events) == ("idempotency_error", [])
+    many = {f"k{number}": "v" for number in range(50)}
+    over = _reply(update("u2", metadata=many))
+    assert (over.status_code, over.error.param) == (400, "metadata")
+    assert _reply(update("u3", metadata_cleared=True)).payout.metadata == {}
+    create_again = _reply(till.create(metadata={"run": "1", "old": "x"}))
+    assert (create_again.replayed, create_again.payout) == (True, first.payout)
+    missing = _reply(till.send("update", "u4", of="nobody", metadata={"a": "b"}))
+    assert (missing.status_code, missing.error.code) == (404, "resource_missing")
