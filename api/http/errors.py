@@ -27,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from api.http.secrecy import refused
 from schemas.records import ErrorObject
 
 INVALID = "invalid_request_error"
@@ -40,7 +41,7 @@ _DIGITS_SHOWN_MAX = 11
 def showable(name: str) -> str:
     """A parameter's name as an error may repeat it."""
     plain = _SHOWABLE.fullmatch(name) and sum(letter.isdigit() for letter in name) <= _DIGITS_SHOWN_MAX
-    return name if plain else "(a name that is not repeated here)"
+    return name if plain and refused(name) is None else "(a name that is not repeated here)"
 
 
 class ApiError(Exception):

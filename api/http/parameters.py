@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from api.http.errors import ParameterInvalid, ParameterMissing, ParameterUnknown, showable
+from api.http.secrecy import CARD_CODE, refused
 from api.http.wire import Tree, as_list
-from schemas.card_numbers import has_card_number
 
 TEXT_CHARS_MAX = 255
 TEXTS_MAX = 100
@@ -162,10 +162,11 @@ def _measure(text: str, chars_max: int, path: str) -> None:
         raise ParameterInvalid(message, param=path, code="parameter_invalid_string_too_long")
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ParameterInvalid(f"{path} holds a character that no text has.", param=path)
-    if has_card_number(text):
+    if found := refused(text):
         # Refused here already, so that none gets as far as a topic.
-        message = f"{path} holds what looks like a card number; send a token instead."
-        raise ParameterInvalid(message, param=path, code="card_number_refused")
+        code, why = found
+        remedy = "; send a token instead" if code == CARD_CODE else ""
+        raise ParameterInvalid(f"{path} {why}{remedy}.", param=path, code=code)
 
 
 def _integer(field: Integer, value: Tree, path: str) -> int | None:

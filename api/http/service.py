@@ -20,9 +20,9 @@ from api.http.limits import Limits, Uses
 from api.http.parameters import check
 from api.http.payments import Objects, Paths, Payments
 from api.http.resources import Endpoint
+from api.http.secrecy import refused
 from api.http.wire import Tree
 from api.identity.people import People, acting
-from schemas.card_numbers import has_card_number
 from schemas.records import Attribution, PaymentCommand, Reply, Tenant
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
@@ -131,9 +131,9 @@ class Service:
         if len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isprintable():
             message = f"Idempotency-Key has at most {IDEMPOTENCY_KEY_CHARS_MAX} printable characters."
             raise InvalidRequest(message, param="Idempotency-Key")
-        if has_card_number(key):
-            message = "Idempotency-Key holds what looks like a card number. Take a random key."
-            raise InvalidRequest(message, param="Idempotency-Key", code="card_number_refused")
+        if found := refused(key):
+            code, why = found
+            raise InvalidRequest(f"Idempotency-Key {why}. Take a random one.", param="Idempotency-Key", code=code)
         traceparent = headers.get("traceparent", "")
         return Caller(
             identity=identity,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from api.http.errors import Forbidden, InvalidRequest, Unauthenticated
 from api.http.keys import Identity
+from api.http.secrecy import refused
 from schemas.records import Operator, OperatorSession, Tenant
 
 COOKIE = "clearline_session"
@@ -72,6 +73,9 @@ class People:
         if len(reason) > REASON_CHARS_MAX or not (reason.isprintable() or not reason):
             message = f"Clearline-Reason has at most {REASON_CHARS_MAX} printable characters."
             raise InvalidRequest(message, param="Clearline-Reason")
+        if found := refused(reason):
+            code, why = found
+            raise InvalidRequest(f"Clearline-Reason {why}.", param="Clearline-Reason", code=code)
         return Identity(
             tenant="",
             key_id=operator.operator_id,
