@@ -251,11 +251,11 @@ def _examples() -> Mapping[str, dict[str, Any]]:
         name="Acme GmbH",
         organization="org_5f1c0a7be2d94c3388a6d0f1",
         timezone="Europe/Berlin",
-        fees=(FeeRule(currency="EUR", basis_points=290, fixed_minor=30, dispute_minor=1_500),),
         version=3,
         created_ms=1_790_000_000_000,
     )
-    return {"active": render.tenant(one)}
+    rule = FeeRule(currency="EUR", basis_points=290, fixed_minor=30, dispute_minor=1_500)
+    return {"active": render.tenant(one), "with_fees": render.tenant(replace(one, fees=(rule,)))}
 
 
 _FEE = closed(
