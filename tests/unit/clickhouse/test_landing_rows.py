@@ -91,6 +91,14 @@ def test_what_cannot_be_booked_is_kept_byte_for_byte(value, reason):
     assert "ledger_entries" not in rows.by_table
 
 
+def test_what_cannot_be_read_is_kept_without_a_card_number():
+    """Where one stands, the row has place and reason, and no bytes."""
+    rows = _rows.build(raws(EVENTS, b'\x00\x00{"number": "4242 4242 4242 4242"}'))
+    (kept,) = named(_tables.ERRORS, rows)
+    assert (kept["value"], kept["value_is_null"], kept["key"], kept["_offset"]) == (b"", False, b"key", 0)
+    assert kept["reason"]
+
+
 def test_a_posting_is_a_ledger_row_of_its_own():
     """Postings explode in order, with the event's place, its attribution and the exponent of their own currency."""
     legs = (
