@@ -14,7 +14,7 @@ from tests._landing import WarehouseProcess
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/exactly-once.md", "docs/warehouse.md")
+PAGES = ("README.md", "docs/exactly-once.md", "docs/identity.md", "docs/warehouse.md")
 
 
 def queries(page: str) -> list[str]:
