@@ -300,7 +300,7 @@ IDENTITY_HISTORY = Topic(
     ),
     partitions=1,
     written_by="API, operators, configuration",
-    read_by="auditors",
+    read_by="landing, auditors",
 )
 WEBHOOKS_ENDPOINTS = Topic(
     name="webhooks.endpoints",

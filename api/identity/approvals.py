@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.http._tables import Tables
-from api.http.errors import Forbidden, NotFound
+from api.http.errors import Forbidden, InvalidRequest, NotFound
 from api.http.operations import Operation, Route, Work
 from api.http.parameters import Spec, Text
 from api.http.service import Answer, Caller, Service, now_ms
@@ -110,7 +110,9 @@ class Approvals:
             found = self._one(caller, approval_id)
             if "admin" not in caller.identity.roles and found.proposed_by != caller.identity.key_id:
                 raise Forbidden("An admin decides on this.")
-            carry_out = acts.CARRY_OUT[found.action]
+            carry_out = acts.CARRY_OUT.get(found.action)
+            if carry_out is None:
+                raise InvalidRequest("This release does not know what was asked.", code="approval_not_possible")
             return four_eyes.decide(self._tables, caller, found, approve=approve, now_ms=now, carry_out=carry_out)
 
         return Answer(body=render.approval(await self._log.write(decide), now_ms=now))

@@ -48,6 +48,10 @@ def _story(stack: RunningStack) -> None:
     assert "Example Group" in listed
     assert "acme" in listed
     assert said(stack, "organizations", "key", organization).startswith("sk_org_test_")
+    assert "providers' own" in said(stack, "tenants", "fees", "acme", "--none")
+    rule = "basis_points=100,fixed=5,currency=eur"
+    assert said(stack, "tenants", "fees", "acme", rule, "basis_points=300") == f"{rule}\nbasis_points=300"
+    assert organization in said(stack, "tenants", "list")
     ada = said(stack, "operators", "add", organization, "Ada@example.com", "--role", "admin", "--name", "Ada")
     eve = said(stack, "operators", "add", organization, "eve@example.com", "--role", "operator")
     assert {ada, eve} <= set(said(stack, "operators", "list").split())
@@ -58,6 +62,9 @@ def _story(stack: RunningStack) -> None:
         ("operators", "add", organization, "a@example.com", "--role", "root"): "root",
         ("operators", "disable", "op_none"): "op_none",
         ("organizations", "take", organization, "nobody"): "nobody",
+        ("tenants", "fees", "nobody", rule): "nobody",
+        ("tenants", "fees", "acme", "3%"): "no rule",
+        ("tenants", "fees", "acme", "basis_points=10001"): "10000",
         ("organizations", "key", "org_none"): "clearline organizations list",
     }
     for arguments, words in refused.items():
@@ -83,11 +90,9 @@ def _story(stack: RunningStack) -> None:
         Clearline_Reason="By telephone",
     )
     events = map(codec.decode, (one.value() for one in committed_records(stack.read.kafka, PAYMENTS_EVENTS.name)))
-    asked = [
-        one.attribution
-        for one in events
-        if isinstance(one, PaymentEvent) and one.payment_id == paid["id"] and one.attribution.actor_kind == "operator"
-    ]
+    told = [one for one in events if isinstance(one, PaymentEvent) and one.payment_id == paid["id"]]
+    assert max(one.charge.tenant_fee_minor for one in told if one.charge is not None) == 14
+    asked = [one.attribution for one in told if one.attribution.actor_kind == "operator"]
     assert asked
     assert {(one.actor_id, one.on_behalf_of, one.reason) for one in asked} == {(eve, "acme", "By telephone")}
 

@@ -301,6 +301,24 @@ def test_nobody_acts_for_another_by_a_header(both) -> None:
         assert told[0][2] == told[1][2]
 
 
+def test_a_page_of_the_others_learns_nothing(both, api) -> None:
+    """With a publishable key, the other's intents and right client secrets are nobody's: one answer, and nobody is asked."""
+    public = api.key("globex", "--kind", "publishable")
+    for kind, prefix in (("payment_intents", "pi_"), ("setup_intents", "seti_")):
+        (theirs, *_) = both.with_prefix(prefix)
+        secret = ask(both.port, both.owner, "GET", f"/v1/{kind}/{theirs}").json["client_secret"]
+        nobodys = _unknown(theirs, 24 * "7")
+        for method, tail in (("GET", ""), ("POST", "/confirm")):
+            answers = []
+            for one, presented in ((theirs, secret), (nobodys, secret.replace(theirs, nobodys))):
+                both.counting.take()
+                given_ = {"client_secret": presented}
+                answers.append(_told(ask(both.port, public, method, f"/v1/{kind}/{one}{tail}", given_), one))
+                assert both.counting.take() == {}
+            assert answers[0] == answers[1]
+            assert answers[0][0] == 404
+
+
 def _leaks(both: Both, path: str) -> bool:
     """Whether the comparison sees a difference at this operation."""
     operation = next(one for one in operations() if (one.method, one.path) == ("GET", path))

@@ -315,3 +315,12 @@ async def test_nobody_approves_what_their_own_key_asked_for() -> None:
     asked = await memory.ask(SHOP, "POST", "/v1/api_keys", {})
     assert (await approved(memory, asked["approval"], ADA)).code == "approval_by_proposer"
     assert (await approved(memory, asked["approval"], BOB))["status"] == "approved"
+
+
+async def test_what_a_newer_release_asked_is_not_done() -> None:
+    """An act that this release does not know is refused and stays pending, for one that does."""
+    memory = Memory().known(ADA, BOB)
+    asked = await memory.ask(ADA, "POST", STATUS, {"status": "suspended"}, id="acme")
+    memory.approvals[asked["id"]] = replace(memory.approvals[asked["id"]], action="tenants.teleport")
+    assert (await approved(memory, asked["id"])).code == "approval_not_possible"
+    assert memory.approvals[asked["id"]].status == "pending"
