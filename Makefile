@@ -15,7 +15,7 @@ PIP_INSTALL := install --disable-pip-version-check --require-hashes --progress-b
 SOURCES := streams schemas connectors api infra tests
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint format unit integration slow bench chaos simulate lock clean
+.PHONY: help demo test lint format unit integration slow bench chaos simulate fuzz sdks lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,22 @@ chaos: $(VENV)/.dev ## Kill everything in turn under load and check every record
 
 simulate: $(VENV)/.dev ## Run the deterministic simulation (SEEDS=1000 FROM=0)
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
+
+fuzz: $(VENV)/.dev ## Hold a running API to its OpenAPI with all that Schemathesis has (CASES=40 SEED=1 SEEDS=1 EACH_S=0)
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),40) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --seconds $(or $(EACH_S),0)
+
+# Their versions name API versions, which are to be live here.
+STRIPE_NODE := 23.1.0
+STRIPE_GO := github.com/stripe/stripe-go/v85@v85.0.0
+
+sdks: ## Fetch Stripe's SDKs for Node and Go, where those are; the integration tests then try them
+	@if command -v npm >/dev/null; then \
+		echo "== Stripe's SDK for Node"; npm install --silent --no-save --prefix .sdks/node "stripe@$(STRIPE_NODE)"; \
+	else echo "no npm here: without Node"; fi
+	@if command -v go >/dev/null; then \
+		echo "== Stripe's SDK for Go"; mkdir -p .sdks/go; cp tests/integration/api/sdks/story.go .sdks/go/main.go; \
+		cd .sdks/go; [ -e go.mod ] || go mod init story; go get "$(STRIPE_GO)"; go build -o story .; \
+	else echo "no Go here: without it"; fi
 
 # setuptools is locked too, so that installing the project itself fetches nothing. A stamp is written last: what was cut
 # off is done again. Under CI and in pipes pip's progress bar is silent, so each step says what it does.

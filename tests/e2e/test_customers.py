@@ -14,6 +14,7 @@ from schemas.records import CustomerEvent
 from tests.e2e import test_personal as personal
 from tests.e2e.conftest import RunningStack
 from tests.integration._runtime_kit import committed_records, wait_until
+from tests.integration.api._answers import Watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -22,7 +23,7 @@ def client(stack: RunningStack, tenant: str) -> stripe.StripeClient:
     """Stripe's SDK with a key of the tenant."""
     made = personal.clearline(stack, "keys", "create", tenant)
     assert made.returncode == 0, made.stderr
-    return stripe.StripeClient(made.stdout.strip(), base_addresses={"api": stack.apis[0]})
+    return stripe.StripeClient(made.stdout.strip(), base_addresses={"api": stack.apis[0]}, http_client=Watched())
 
 
 def values(stack: RunningStack, topic: str) -> list[bytes]:

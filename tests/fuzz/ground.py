@@ -36,6 +36,8 @@ name = "Spare"
 timezone = "UTC"
 settlement_cutoff = "00:00"
 """
+SPOILING = ("PostApiKeysApiKeyRevoke", "PostApiKeysApiKeyRoll")
+"""Only ever asked with the ids that are known, among which the run's own key is not."""
 TIMEOUT_S = 90
 VISA = {"amount": "100000", "currency": "eur", "payment_method": "pm_card_visa", "confirm": "true"}
 _OF_PEOPLE = (*PEOPLE_ONLY, "tenants")

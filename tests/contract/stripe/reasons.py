@@ -18,6 +18,10 @@ def _sends(name: str) -> Fits:
 
 REASONS: tuple[tuple[Fits, str], ...] = (
     (_sends("allowed_payment_method_types"), "A name of the version endive, which is later than stripe-mock's schema."),
+    (
+        lambda request: any(name == "api_version" and value.endswith(".endive") for name, value in request["sent"]),
+        "The version endive is later than stripe-mock's schema.",
+    ),
     (_sends("provider"), "Ours: with several providers a payout says whose money is paid out."),
     (
         lambda request: request["stripe"] == "unknown",

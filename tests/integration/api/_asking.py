@@ -20,6 +20,7 @@ from api.identity.log import ConfigurationLog
 from api.reads.payments import Payments
 from api.reads.warehouse import Warehouse
 from schemas import environment
+from tests.integration.api._answers import look
 
 TIMEOUT_S = 90
 
@@ -46,7 +47,11 @@ def ask(
     given: list[tuple[str, str]] | dict[str, str] | None = None,
     **headers: str,
 ) -> Answered:
-    """One request on a connection of its own. `headers` with underscores for dashes; an empty key sends none."""
+    """
+    One request on a connection of its own, whose answer is looked at (`_answers`).
+
+    `headers` with underscores for dashes; an empty key sends none.
+    """
     encoded = urllib.parse.urlencode(given or [])
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if key:
@@ -59,10 +64,14 @@ def ask(
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request(method, path, body=body, headers=sent)
-        answer = connection.getresponse()
-        return Answered(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        given_back = connection.getresponse()
+        answered = {name.lower(): value for name, value in given_back.getheaders()}
+        answer = Answered(given_back.status, answered, given_back.read())
     finally:
         connection.close()
+    url = f"http://127.0.0.1:{port}{path}"
+    look(method, url, body or "", status=answer.status, headers=answer.headers, body=answer.body)
+    return answer
 
 
 class Counting:

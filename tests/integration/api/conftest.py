@@ -16,7 +16,7 @@ from tests.integration.api._asking import served
 from tests.integration.api._office import CLIENT_ID, Office, close_browsers, issuing, opened
 
 PARTITIONS = 4
-STARTED = ("warehouse", "simulator", "gateway", "worker-0", "landing", "webhooks", "api")
+STARTED = ("identity", "warehouse", "simulator", "gateway", "worker-0", "landing", "webhooks", "api")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def api(tmp_path_factory):
             CLEARLINE_PARTITIONS=str(PARTITIONS),
             CLEARLINE_TICK_MS="500",
             CLEARLINE_WEBHOOKS_ALLOW_LOOPBACK="1",
+            CLEARLINE_DEVELOPMENT_ISSUER="1",
         )
         house.configure()
         started = [house.start(name) for name in STARTED]
