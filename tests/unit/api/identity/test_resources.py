@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.identity.api_keys import KEYS_PER_TENANT_MAX
+from schemas.records import OperatorSession
 from tests.unit.api.identity._memory import ORG, OTHER_ORG, Memory, group, person, program
 
 ADA = person("ada", "admin")
@@ -152,3 +153,15 @@ async def test_what_a_tenant_pays_is_set_by_rules() -> None:
     approve = "/v1/operators/approvals/{id}/approve"
     await memory.ask(person("bob", "admin"), "POST", approve, id=asked["approval"])
     assert [one.basis_points for one in memory.tenants["shop"].fees] == [290, 350]
+
+
+async def test_who_is_disabled_has_no_session_left() -> None:
+    """Their sessions end with them, other people's don't; made active again they sign in anew."""
+    memory = Memory().known(ADA, person("eve", "analyst"))
+    for number, who in enumerate(("op_eve", "op_eve", "op_ada")):
+        key = bytes([number])
+        memory.sessions[key] = OperatorSession(session_id=f"os_{number}", operator_id=who, digest=key, status="active")
+    await memory.ask(ADA, "POST", "/v1/operators/{id}", {"status": "disabled"}, id="op_eve")
+    assert [one.operator_id for one in memory.sessions.values()] == ["op_ada"]
+    ended = [one for one in memory.history if isinstance(one, OperatorSession)]
+    assert [(one.status, one.attribution.actor_id) for one in ended] == [("ended", "op_ada")] * 2
