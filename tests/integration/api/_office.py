@@ -55,7 +55,13 @@ def issuing() -> Iterator[Lying]:
         await ending.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert started.wait(TIMEOUT_S)
     try:
