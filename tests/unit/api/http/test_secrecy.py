@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from api.http import keys, parameters, secrecy
@@ -28,6 +30,7 @@ def made(kind: keys.Kind, **more) -> str:
         "sk_live_51H8xYzABCDEFGHIJKLMNOP",
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     ],
+    ids=itertools.count(),  # not the keys: they are others in each process that collects the tests
 )
 def test_a_key_is_no_text(text) -> None:
     """Ours and others' are refused, wherever in a text they stand; the reason doesn't repeat them."""
@@ -47,6 +50,7 @@ def test_a_key_is_no_text(text) -> None:
         made("publishable"),
         "whsec_",
     ],
+    ids=itertools.count(),
 )
 def test_other_texts_are_taken(text) -> None:
     """What is no secret, or too short to be one."""
