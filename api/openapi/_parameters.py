@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.http.operations import Operation
-from api.http.parameters import TEXTS_MAX, Boolean, Field, Integer, Object, Text, TextMap, Texts
+from api.http.parameters import TEXTS_MAX, Boolean, Field, Integer, Object, Objects, Text, TextMap, Texts
 from api.http.wire import FORM, JSON
 from api.openapi.schema import Schema, ref
 
@@ -33,6 +33,8 @@ def schema_of(field: Field) -> Schema:
             return _text_map(field)
         case Object():
             return _object(field.fields)
+        case Objects():
+            return {"type": "array", "items": _object(field.fields), "maxItems": field.items_max}
     raise AssertionError(field)
 
 
@@ -94,7 +96,7 @@ def body_schema(fields: Mapping[str, Field]) -> Schema:
 def body(operation: Operation, fields: Mapping[str, Field]) -> dict[str, Any]:
     """A POST's body: brackets in a form, or JSON."""
     schema = ref(body_name(operation))
-    nested = [name for name, field in fields.items() if isinstance(field, Object | TextMap | Texts)]
+    nested = [name for name, field in fields.items() if isinstance(field, Object | Objects | TextMap | Texts)]
     encoding = {name: {"style": "deepObject", "explode": True} for name in nested}
     return {
         "required": any(field.required for field in fields.values()),
