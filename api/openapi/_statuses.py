@@ -7,7 +7,7 @@ from api.http.operations import Operation
 WORDS = {
     "400": "The request can't be meant as it is, or the object is in another state.",
     "401": "No key, or none that is valid.",
-    "402": "The payment was declined or failed; the error holds it as it stands.",
+    "402": "The card or the payment was declined, or failed; the error holds the payment or setup intent as it stands.",
     "403": "The key may not do this.",
     "404": "No such object, for this tenant.",
     "409": "What was asked before is still under way: the request with this idempotency key, or the dispute's.",
@@ -25,7 +25,7 @@ _CHARGED = (
     "PostPaymentIntentsIntentConfirm",
     "PostPaymentIntentsIntentIncrementAuthorization",
 )
-_VERIFIED = ("PostSetupIntents", "PostSetupIntentsIntentConfirm")
+_VERIFIED = ("PostPaymentMethodsPaymentMethodAttach", "PostSetupIntents", "PostSetupIntentsIntentConfirm")
 _ASKED = (
     "PostDisputesDispute",
     "PostDisputesDisputeClose",

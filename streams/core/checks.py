@@ -198,6 +198,16 @@ def _check_attribution(who: Attribution) -> None:
     _check_cards((("attribution.idempotency_key", who.idempotency_key), *((field, text) for field, text, _ in texts)))
 
 
+def attribution_texts(who: Attribution) -> tuple[tuple[str, str, int], ...]:
+    """What an attribution of the outside's says in texts, by field, with the most characters of each."""
+    return (
+        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
+        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
+        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
+        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
+    )
+
+
 def check_intent(intent: PaymentIntent) -> None:
     """Raises `Refused` when an upstream system's intent breaks its contract. Whether the tenant is known is not asked."""
     _check_tenant(intent.tenant)
@@ -372,13 +382,7 @@ def check_notice(notice: ProviderNotice) -> None:
         _refuse("invalid_field", "evidence_due_ms", "evidence_due_ms is no time of this calendar.")
     who = notice.attribution
     _check_traceparent(who.traceparent, "attribution.traceparent")
-    texts = (
-        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
-        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
-        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
-        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
-    )
-    _check_texts_and_cards(texts)
+    _check_texts_and_cards(attribution_texts(who))
     named = ("notice_id", "dispute_reference", "charge_reference", "provider")
     _check_cards((field, getattr(notice, field)) for field in named)
 
@@ -418,10 +422,7 @@ def _check_result_texts(result: ProviderResult) -> None:
         ("decline_code", result.decline_code, TEXT_CHARS_MAX),
         ("settlement_currency", result.settlement_currency, TEXT_CHARS_MAX),
         ("fx_rate", result.fx_rate, TEXT_CHARS_MAX),
-        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
-        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
-        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
-        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
+        *attribution_texts(who),
     )
     _check_texts_and_cards(texts)
 

@@ -22,7 +22,6 @@ from streams.core._texts import merged
 from streams.core.checks import (
     DESCRIPTION_CHARS_MAX,
     FINGERPRINT_CHARS_MAX,
-    KEY_CHARS_MAX,
     METADATA_KEYS_MAX,
     TEXT_CHARS_MAX,
     _check_amount,
@@ -320,10 +319,7 @@ def _check_result(told: PayoutResult) -> None:
         ("provider_reference", told.provider_reference, TEXT_CHARS_MAX),
         ("failure_code", told.failure_code, TEXT_CHARS_MAX),
         ("attribution.actor_id", who.actor_id, TEXT_CHARS_MAX),
-        ("attribution.on_behalf_of", who.on_behalf_of, TEXT_CHARS_MAX),
-        ("attribution.reason", who.reason, TEXT_CHARS_MAX),
-        ("attribution.request_id", who.request_id, TEXT_CHARS_MAX),
-        ("attribution.idempotency_key", who.idempotency_key, KEY_CHARS_MAX),
+        *checks.attribution_texts(who),
     )
     _check_texts_and_cards(texts)
 
