@@ -30,6 +30,8 @@ CLASSES: dict[str, Any] = {
     "webhook_endpoints": stripe.WebhookEndpoint,
 }
 _RENAMED = {"update": "modify"}
+RETRIES_MAX = 8
+"""A list that can't be read yet says 503 and when to come again, which the SDK does by itself, on a busy machine a few times."""
 
 
 class Voice(Protocol):
@@ -48,7 +50,9 @@ class Client:
     """`stripe.StripeClient`, synchronous."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._client = stripe.StripeClient(key, base_addresses={"api": url}, http_client=Watched())
+        self._client = stripe.StripeClient(
+            key, base_addresses={"api": url}, http_client=Watched(), max_network_retries=RETRIES_MAX
+        )
 
     def __call__(self, what: str, *given: Any, **options: Any) -> Any:
         resource, _, method = what.partition(".")
@@ -63,7 +67,9 @@ class Async:
 
     def __init__(self, url: str, key: str) -> None:
         self._http = WatchedAsync()
-        self._client = stripe.StripeClient(key, base_addresses={"api": url}, http_client=self._http)
+        self._client = stripe.StripeClient(
+            key, base_addresses={"api": url}, http_client=self._http, max_network_retries=RETRIES_MAX
+        )
         self._runner = asyncio.Runner()
 
     def __call__(self, what: str, *given: Any, **options: Any) -> Any:
@@ -110,9 +116,10 @@ def speaking(way: str, url: str, key: str) -> Iterator[Voice]:
         finally:
             voice.close()
     else:
-        before = stripe.api_key, stripe.api_base, stripe.default_http_client
+        before = stripe.api_key, stripe.api_base, stripe.default_http_client, stripe.max_network_retries
         stripe.api_key, stripe.api_base, stripe.default_http_client = key, url, Watched()
+        stripe.max_network_retries = RETRIES_MAX
         try:
             yield Module()
         finally:
-            stripe.api_key, stripe.api_base, stripe.default_http_client = before
+            stripe.api_key, stripe.api_base, stripe.default_http_client, stripe.max_network_retries = before
