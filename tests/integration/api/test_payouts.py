@@ -13,6 +13,7 @@ import stripe
 
 from infra.configure import apply
 from tests.integration._house import wait_until
+from tests.integration.api._answers import look
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -54,7 +55,9 @@ class Payee:
         """A resource of ours, which the SDK has no word for."""
         asked = urllib.request.Request(f"{self.api.url}{path}", headers={"Authorization": f"Bearer {self.key}"})
         with urllib.request.urlopen(asked, timeout=60) as answer:
-            return json.load(answer)
+            body = answer.read()
+        look("GET", asked.full_url, "", status=answer.status, headers=answer.headers, body=body)
+        return json.loads(body)
 
     def earn(self, amount: int = 10_000, currency: str = "eur") -> dict[str, Any]:
         """A payment, once the window that it is in has closed and landed; that window."""
@@ -271,3 +274,21 @@ def test_nothing_is_paid_twice_when_worker_and_gateway_are_killed(api, payee) ->
         "payouts_to_balance_transactions",
     }
     assert all(one["remainder"] == 0 and one["records"] > 0 for one in told)
+
+
+def test_metadata_is_updated_and_balance_transactions_are_expanded(payee) -> None:
+    """Right in the answer, in what is read and in an event; the money that it took is shown in its place."""
+    made = payee.payouts.create({"amount": 1_100, "currency": "eur", "metadata": {"run": "7"}})
+    changed = payee.payouts.update(made.id, {"metadata": {"run": "", "seen": "yes"}})
+    assert changed.metadata.to_dict() == {"seen": "yes"}
+    found = payee.payouts.retrieve(made.id, {"expand": ["balance_transaction"]})
+    assert found.metadata.to_dict() == {"seen": "yes"}
+    transaction = found.balance_transaction
+    assert (transaction.object, transaction.amount, transaction.type) == ("balance_transaction", -1_100, "payout")
+    (listed,) = payee.payouts.list({"limit": 1, "expand": ["data.balance_transaction"]}).data
+    assert listed.balance_transaction.id == transaction.id
+    told = payee.client.v1.events.list({"type": "payout.updated", "limit": 100}).data
+    assert any(one.data.object["metadata"] == {"seen": "yes"} and one.data.object["id"] == made.id for one in told)
+    with pytest.raises(stripe.InvalidRequestError):
+        payee.payouts.retrieve(made.id, {"expand": ["destination"]})
+    assert payee.payouts.update(made.id, {"metadata": ""}).metadata.to_dict() == {}
