@@ -29,9 +29,12 @@ _FORMS = {
     "a JSON web token": re.compile(r"\beyJ[0-9a-zA-Z_-]{10,}\."),
     "a cookie": re.compile(r"\bclearline_(?:session|sign_in)=[^;\s]{8,}"),
     "an e-mail address": re.compile(r"[0-9a-zA-Z._+-]+@[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*\.[a-zA-Z]{2,}\b"),
-    "user and password of an address": re.compile(r"://[^/\s:@\"']+:[^/\s@\"']{3,}@"),
+    "user and password of an address": re.compile(r"://(?!user:password@)[^/\s:@\"']+:[^/\s@\"']{3,}@"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
 }
+_NEVER_KEPT = frozenset(
+    ("an API key", "a webhook secret", "a client secret", "a JSON web token", "a cookie", "a private key")
+)
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,14 @@ class Planted:
             for one in value:
                 self.answered(one)
 
-    def leaks(self, where: str, text: str, *, forms: bool = True) -> Iterator[Leak]:
-        """What stands in a text that must not; `forms`: also what only looks like a secret."""
+    def leaks(self, where: str, text: str, *, kept: bool = False) -> Iterator[Leak]:
+        """What stands in a text that must not; `kept`: where what was said is kept, and only secrets and cards must not be."""
         for number, line in enumerate(text.splitlines(), 1):
-            for kind, start, end in self._found(line, forms=forms):
+            for kind, start, end in self._found(line, kept=kept):
                 yield Leak(where, number, kind, masked(line, start, end))
 
-    def _found(self, line: str, *, forms: bool) -> Iterator[tuple[str, int, int]]:
-        lower = line.lower()
+    def _found(self, line: str, *, kept: bool) -> Iterator[tuple[str, int, int]]:
+        lower = "" if kept else line.lower()
         for marker, kind in self.kinds.items():
             if (start := lower.find(marker)) >= 0:
                 yield kind, start, start + len(marker)
@@ -118,13 +121,12 @@ class Planted:
                 while line[end : end + chars] in windows:
                     end += 1
                 yield windows[line[start : start + chars]], start, end + chars - 1
-        if forms:
-            yield from _looks(line)
+        yield from _looks(line, kept=kept)
 
 
-def _looks(line: str) -> Iterator[tuple[str, int, int]]:
+def _looks(line: str, *, kept: bool) -> Iterator[tuple[str, int, int]]:
     for kind, form in _FORMS.items():
-        if found := form.search(line):
+        if (not kept or kind in _NEVER_KEPT) and (found := form.search(line)):
             yield f"what looks like {kind}", *found.span()
     for found in _CARD.finditer(line):
         if luhn(re.sub(r"[ -]", "", found.group())):

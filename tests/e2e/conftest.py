@@ -12,10 +12,12 @@ import pytest
 
 from connectors.clickhouse.client import Client, connect
 from infra.stack import SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
-from infra.supervisor import ProcessSpec, Ready, Stack, free_ports
+from infra.supervisor import Limits, ProcessSpec, Ready, Stack, free_ports
 from schemas import environment
 
 READY_DEADLINE_S = 300.0
+LOG_BYTES_MAX = 256 * 1024 * 1024
+"""For a test that reads everything that was logged: nothing is rotated away."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(directory: Path, *, workers: int = 1, apis: int = 1, **variables: str) -> Iterator[RunningStack]:
-    """Starts a stack, waits until it is ready, and leaves nothing behind."""
+def running_stack(
+    directory: Path, *, workers: int = 1, apis: int = 1, talkative: bool = False, **variables: str
+) -> Iterator[RunningStack]:
+    """Starts a stack, waits until it is ready, and leaves nothing behind. `talkative`: every log says and keeps all it can."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("CLEARLINE_")},
         SETTLEMENT_INTERVAL_MS: "5000",
@@ -47,7 +51,9 @@ def running_stack(directory: Path, *, workers: int = 1, apis: int = 1, **variabl
     planned = plan(directory, ports=ports, environ=environ)
     first = next(spec for spec in planned.specs if spec.name == "api")
     beside = [_beside(first, number, port) for number, port in enumerate(free_ports(apis - 1), 2)]
-    with Stack([*planned.specs, *beside], directory, planned.environment, facts=planned.facts) as stack:
+    specs = [_talking(spec) if talkative else spec for spec in (*planned.specs, *beside)]
+    limits = Limits(log_file_bytes_max=LOG_BYTES_MAX) if talkative else None
+    with Stack(specs, directory, planned.environment, facts=planned.facts, limits=limits) as stack:
         stack.wait_ready(READY_DEADLINE_S)
         reached = reach(directory, environ)
         read = environment.read(reached)
@@ -58,6 +64,14 @@ def running_stack(directory: Path, *, workers: int = 1, apis: int = 1, **variabl
             yield RunningStack(stack, read, reached, warehouse, simulator, ports.workers, urls)
         finally:
             warehouse.close()
+
+
+def _talking(spec: ProcessSpec) -> ProcessSpec:
+    """The same with the one log level that can be chosen: Faust's."""
+    argv = list(spec.argv)
+    if "--loglevel" in argv:
+        argv[argv.index("--loglevel") + 1] = "debug"
+    return replace(spec, argv=argv)
 
 
 def _beside(first: ProcessSpec, number: int, port: int) -> ProcessSpec:
