@@ -14,6 +14,9 @@ PARTITIONER = "murmur2_random"
 # the queue: with 50,000 records, at most some 60,000 a second, however fast they are taken.
 FETCH_QUEUE_BACKOFF_MS = 2
 
+# What a consumer that gathers waits for, unless its time is up before: more than a moment's traffic.
+GATHERED_BYTES = 1_000_000
+
 
 def client_config(bootstrap: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
     """Settings of any librdkafka client; `extra` carries TLS and SASL and wins."""
@@ -44,6 +47,14 @@ def transactional_config(
         "retry.backoff.max.ms": 2,
         **(extra or {}),
     }
+
+
+def gathering(duration_ms: int) -> dict[str, Any]:
+    """Settings of a consumer that nobody waits for: the broker answers it after so long with all there is, not with each record.
+
+    Under a trickle its batches, and where it has them its transactions, are fewer and larger.
+    """
+    return {"fetch.min.bytes": GATHERED_BYTES, "fetch.wait.max.ms": duration_ms}
 
 
 def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -27,6 +27,9 @@ from streams.runtime.faust_app import make_app
 # A change of partitions is told at most this late; who asks the wrong worker meanwhile hears 421 and asks again.
 ANNOUNCE_INTERVAL_S = 0.1
 
+# No payment's answer waits for settlement: its inputs may gather, which makes a few transactions of one for each payment.
+SETTLEMENT_GATHERS_MS = 50
+
 settings = environment.read()
 
 app = make_app(
@@ -78,6 +81,7 @@ settlement_source = app.source(
     rejected=catalogue.RECORDS_REJECTED.name,
     rejection=settling.reject,
     topology=topology,
+    gather_ms=SETTLEMENT_GATHERS_MS,
 )
 
 customers_source = app.source(

@@ -20,7 +20,7 @@ from api.webhooks._transactions import CLIENT_LOG_LEVEL, Produce, Transactions
 from api.webhooks.errors import Fenced, WebhooksStopped
 from schemas import codec
 from schemas.catalogue import CUSTOMERS_EVENTS, PAYMENTS_EVENTS, SETTLEMENT_EVENTS, WEBHOOKS_DELIVERIES
-from schemas.clients import consumer_config
+from schemas.clients import consumer_config, gathering
 from schemas.errors import DecodingError
 from schemas.records import WebhookDelivery
 
@@ -69,6 +69,7 @@ class Queue:
             "heartbeat.interval.ms": 1_000,
             "partition.assignment.strategy": "range",
             "log_level": CLIENT_LOG_LEVEL,
+            **gathering(int(POLL_S * 1_000)),
         }
         self._consumer = Consumer(consumer_config(self._kafka["bootstrap.servers"], GROUP, settings))
         try:

@@ -53,6 +53,9 @@ POLL_INTERVAL_MAX_MS = 300_000
 # ends the wait at once.
 POLL_TIMEOUT_MS = 200
 
+# Who gathers for longer would rather run less often.
+GATHER_MS_MAX = 10_000
+
 # A retriable call is made again this often, with the wait doubling from the first to the last.
 CALL_RETRIES_MAX = 6
 BACKOFF_FIRST_MS = 20
@@ -83,7 +86,8 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True):
     A task's identity, its topics and its limits.
 
     `instance` is the worker's stable ordinal or host name: it names the group member (static membership), the
-    producer (`transactional_id`) and must be unique among running workers of one application.
+    producer (`transactional_id`) and must be unique among running workers of one application. With `gather_ms` records may
+    wait so long for others, so that batches are fewer.
     """
 
     name: str
@@ -106,6 +110,7 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_timeout_ms: int = BATCH_TIMEOUT_MS
     poll_interval_max_ms: int = POLL_INTERVAL_MAX_MS
     poll_timeout_ms: int = POLL_TIMEOUT_MS
+    gather_ms: int = 0
     failures_in_a_row_max: int = FAILURES_IN_A_ROW_MAX
     tombstone_retention_ms: int = TOMBSTONE_RETENTION_MS
     cache_bytes_max: int = CACHE_BYTES_MAX
@@ -124,6 +129,8 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationFault(f"task {self.name} can't read its own changelog {self.changelog} as a source")
         if not 0 < self.batch_records_max <= 100_000:
             raise ConfigurationFault(f"task {self.name}: batch_records_max must lie in 1 to 100,000")
+        if not 0 <= self.gather_ms <= GATHER_MS_MAX:
+            raise ConfigurationFault(f"task {self.name}: gather_ms must lie in 0 to {GATHER_MS_MAX:,}")
         if self.call_timeout_ms >= self.transaction_timeout_ms:
             raise ConfigurationFault(
                 f"task {self.name}: call_timeout_ms must be below transaction_timeout_ms, else the broker aborts "
@@ -144,6 +151,10 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True):
     def transactional_id(self) -> str:
         """Stable id of this worker's producer: a restarted worker fences its predecessor at once."""
         return f"{self.application}-{self.name}-{self.instance}"
+
+    def transactional_id_of(self, turn: int) -> str:
+        """Id of the producer of that turn: the first has the plain one; no instance's name can have a colon."""
+        return f"{self.transactional_id}:{turn}" if turn else self.transactional_id
 
     @property
     def task_directory(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from schemas.clients import FETCH_QUEUE_BACKOFF_MS
+from schemas.clients import FETCH_QUEUE_BACKOFF_MS, gathering
 from streams.runtime._boundary import boundary, mapped
 from streams.runtime._consumer import KafkaConsumer
 from streams.runtime._producer import QUEUE_MESSAGES_MAX, KafkaProducer
@@ -58,9 +58,9 @@ class KafkaClients:
         """A member of the task's group."""
         return KafkaConsumer(consumer_settings(self._config))
 
-    def producer(self) -> KafkaProducer:
-        """The task's producer."""
-        return KafkaProducer(producer_settings(self._config))
+    def producer(self, turn: int) -> KafkaProducer:
+        """The task's producer of that turn."""
+        return KafkaProducer(producer_settings(self._config, turn=turn))
 
     def reader(self, topic: str) -> KafkaReader:
         """A reader of a changelog or table, with an admin client of its own."""
@@ -92,7 +92,7 @@ def consumer_settings(config: TaskConfig) -> dict[str, Any]:
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
-        "fetch.wait.max.ms": 100,
+        **(gathering(config.gather_ms) if config.gather_ms else {"fetch.wait.max.ms": 100}),
         "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
         "fetch.error.backoff.ms": 50,
         "queued.max.messages.kbytes": PREFETCH_KBYTES_MAX,
@@ -100,7 +100,7 @@ def consumer_settings(config: TaskConfig) -> dict[str, Any]:
     }
 
 
-def producer_settings(config: TaskConfig) -> dict[str, Any]:
+def producer_settings(config: TaskConfig, *, turn: int = 0) -> dict[str, Any]:
     """
     librdkafka settings of the transactional producer.
 
@@ -108,7 +108,7 @@ def producer_settings(config: TaskConfig) -> dict[str, Any]:
     with 1 ms it takes 4.5.
     """
     return _common(config) | {
-        "transactional.id": config.transactional_id,
+        "transactional.id": config.transactional_id_of(turn),
         "transaction.timeout.ms": config.transaction_timeout_ms,
         "message.timeout.ms": config.transaction_timeout_ms,
         "partitioner": "murmur2_random",

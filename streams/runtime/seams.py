@@ -76,7 +76,7 @@ class SourceConsumer(Protocol):
 
 
 class TransactionalProducer(Protocol):
-    """The one producer of a task in this process."""
+    """A task's producer in this process."""
 
     def init_transactions(self, *, timeout_ms: int) -> None:
         """Fence any earlier producer of the same id and end its open transaction."""
@@ -177,8 +177,8 @@ class Clients(Protocol):
     def consumer(self) -> SourceConsumer:
         """A new member of the task's group with this instance's id."""
 
-    def producer(self) -> TransactionalProducer:
-        """A new producer with this instance's transactional id."""
+    def producer(self, turn: int) -> TransactionalProducer:
+        """A new producer with this instance's transactional id of that turn, 0 or 1."""
 
     def reader(self, topic: str) -> TopicReader:
         """A reader of a changelog or a table's topic."""

@@ -1,5 +1,5 @@
 """
-The exactly-once engine: one consumer, one transactional producer, a store per partition, no threads.
+The exactly-once engine: one consumer, two transactional producers that take turns, a store per partition, no threads.
 
     step:  poll ── batch ── process ── begin, outputs, changelog, offsets, commit ── apply
              │                                   │
@@ -47,12 +47,13 @@ from streams.runtime.seams import (
 )
 from streams.runtime.status import Counters, State, TaskStatus
 from streams.runtime.table import GlobalTable
+from streams.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 Processor = Callable[[Batch], None]
 
-# A commit puts its marker behind the last record; nobody else can write there before it.
+# A commit puts its marker behind its last record; before it, nobody can write there but the other producer of this task.
 MARKER_OFFSETS = 1
 
 T = TypeVar("T")
@@ -248,7 +249,9 @@ class Task:
         offset = session.producer.delivered_offset(self.config.changelog, part.number)
         with part.guard:
             part.store.apply(part.view.changes().items(), part.marker(self.config, self._clock, offset + 1))
-            part.known_end = offset + 1 + MARKER_OFFSETS
+            # Markers of this transaction and of the one before it may both be still to come.
+            written = len(part.view.changes()) + MARKER_OFFSETS
+            part.known_end = max(part.known_end + written, offset + 1 + MARKER_OFFSETS)
         part.view.committed()
 
     def _count(self, batch: Batch) -> None:
@@ -282,7 +285,7 @@ class Task:
             for table in self._tables:
                 table.load(self._clients, self._clock)
             self._tables_loaded = True
-        producer = self._clients.producer()
+        producer = Turns(self._clients)
         try:
             producer.init_transactions(timeout_ms=self.config.call_timeout_ms)
             consumer = self._clients.consumer()

@@ -102,10 +102,10 @@ class SimClients:
         self.made += 1
         return self.consumer_class(self)
 
-    def producer(self) -> SimProducer:
-        """A new producer of this instance's transactional id."""
+    def producer(self, turn: int) -> SimProducer:
+        """A new producer of this instance's transactional id of that turn."""
         self.made += 1
-        return self.producer_class(self)
+        return self.producer_class(self, turn)
 
     def reader(self, topic: str) -> SimReader:
         """A reader of a changelog or a table."""

@@ -23,7 +23,7 @@ SHIP_RETRY_MS = 20
 class SimProducer:
     """One client of a transactional id."""
 
-    def __init__(self, clients: SimClients) -> None:
+    def __init__(self, clients: SimClients, turn: int) -> None:
         config = clients.config
         self._clients, self._network, self._process = clients, clients.network, clients.process
         self._broker, self._world = clients.broker, clients.broker.world
@@ -31,7 +31,7 @@ class SimProducer:
         self._group = config.group
         self._timeout_ms = config.transaction_timeout_ms
         self.name = clients.name
-        self.transactional_id = config.transactional_id
+        self.transactional_id = config.transactional_id_of(turn)
         self.pid, self.epoch = -1, -1
         self.in_transaction = False
         self._begun = 0

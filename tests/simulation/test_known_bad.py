@@ -23,6 +23,7 @@ SEEN_BY = {
     "no contiguity check": {"outputs", "state", "offsets"},
     "commit after revoke": {"outputs", "offsets", "state"},
     "no fencing": {"outputs", "offsets", "state"},
+    "one of two producers fenced": {"outputs", "offsets", "state"},
     "offsets outside the transaction": {"outputs", "offsets", "state"},
     "changelog outside the transaction": {"outputs", "state"},
     "producer reused after an indefinite answer": {"outputs", "state", "offsets", "history"},

@@ -23,6 +23,7 @@ REST_PER_WORK = 2.0  # under a steady trickle, how much longer than the last lan
 BATCH_INTERVAL_MAX_S = 2.0
 QUIET_S = 5.0  # how long records without a row of their own (clock ticks) may wait for others
 POLL_S = 0.5
+GATHER_MS = 50  # what comes within it is fetched together; batches take longer anyway
 REREAD_PATIENCE_S = 60.0
 METADATA_TIMEOUT_S = 10.0
 
@@ -68,7 +69,7 @@ class Source:
             "auto.offset.reset": "error",
             "queued.max.messages.kbytes": QUEUE_KBYTES_MAX,
             "enable.partition.eof": False,
-            "fetch.wait.max.ms": 100,
+            **clients.gathering(GATHER_MS),
         }
         self._consumer = Consumer(self._config)
         self._positions: dict[Place, int] = {}

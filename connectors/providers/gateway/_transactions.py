@@ -2,6 +2,9 @@
 
 Every transaction carries the consumer group's metadata, also one that only resolves a pending request: that is what fences a gateway
 which was replaced while it slept (KIP-447).
+
+Two producers take turns. After a commit the broker still writes markers, and refuses that producer's next transaction until it is through;
+librdkafka asks again after 20 ms. There is never more than one transaction open, so what readers see is as with one producer.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ HANGING_AFTER_S = 20.0
 ABORTS_IN_A_ROW_MAX = 10
 CLIENT_LOG_LEVEL = 2  # librdkafka's own lines on stderr: critical ones only, the rest comes through exceptions
 _STEP_PAUSE_S = 0.05
+_TURNS = 2
 
 _FENCED = frozenset(
     {
@@ -48,16 +52,22 @@ class Transactions:
     """
 
     def __init__(self, kafka: dict[str, Any], *, transactional_id: str) -> None:
-        settings = transactional_config(
-            kafka["bootstrap.servers"],
-            transactional_id,
-            timeout_ms=TRANSACTION_TIMEOUT_MS,
-            extra={**kafka, "message.max.bytes": REJECTION_BYTES_MAX, "log_level": CLIENT_LOG_LEVEL},
-        )
-        self._producer = Producer(settings)
+        extra = {**kafka, "message.max.bytes": REJECTION_BYTES_MAX, "log_level": CLIENT_LOG_LEVEL}
+        self._producers: list[Producer] = []
+        self._turn = 0
         self._step_began: float | None = None
         self._aborts_in_a_row = 0
-        self._step(self._producer.init_transactions, STEP_DEADLINE_S)
+        for turn in range(_TURNS):
+            name = f"{transactional_id}:{turn}" if turn else transactional_id
+            settings = transactional_config(
+                kafka["bootstrap.servers"], name, timeout_ms=TRANSACTION_TIMEOUT_MS, extra=extra
+            )
+            self._producers.append(Producer(settings))
+            self._step(self._producers[turn].init_transactions, STEP_DEADLINE_S)
+
+    @property
+    def _producer(self) -> Producer:
+        return self._producers[self._turn]
 
     def commit(self, items: Iterable[Item], offsets: Sequence[TopicPartition], group: Any) -> bool:
         """Commit, all or nothing. False: it was aborted, keep the items and come again after polling the consumer.
@@ -79,6 +89,7 @@ class Transactions:
             self._abort(aborted)
             return False
         self._aborts_in_a_row = 0
+        self._turn = (self._turn + 1) % _TURNS
         return True
 
     def _flush(self) -> None:

@@ -20,15 +20,18 @@ class Entry(msgspec.Struct):
 
 
 class Log:
-    """Topics, the group's offsets and one transactional id."""
+    """Topics, the group's offsets and the transactional ids of one task."""
 
     def __init__(self) -> None:
         self.entries: dict[TopicPartition, list[Entry]] = defaultdict(list)
         self.topic_ids: dict[str, str] = defaultdict(lambda: "incarnation-1")
         self.offsets: dict[TopicPartition, int] = {}
         self.unstable: set[TopicPartition] = set()
-        self.epoch = 0
+        self.epochs: dict[int, int] = defaultdict(int)
         self.generation = 0
+        # With `markers_late` a transaction's markers are written when the next one has ended.
+        self.markers_late = False
+        self.late: list[TopicPartition] = []
         self.open: list[tuple[Entry, TopicPartition]] = []
         self.open_offsets: dict[TopicPartition, int] = {}
         # Exceptions to raise at the next call of an operation ("commit", "send_offsets", ...), and where they strike.
@@ -72,7 +75,10 @@ class Log:
         """End the open transaction."""
         for entry, _ in self.open:
             entry.state = state
-        for pair in {pair for _, pair in self.open}:
+        markers = sorted({pair for _, pair in self.open})
+        if self.markers_late:
+            markers, self.late = self.late, markers
+        for pair in markers:
             self.entries[pair].append(Entry(None))
         if state == "committed":
             self.offsets.update(self.open_offsets)
@@ -143,17 +149,17 @@ class LogConsumer:
 
 
 class LogProducer:
-    """The transactional producer."""
+    """The transactional producer of one turn."""
 
-    def __init__(self, log: Log) -> None:
-        self.log, self.epoch = log, 0
+    def __init__(self, log: Log, turn: int) -> None:
+        self.log, self.turn, self.epoch = log, turn, 0
         self.delivered: dict[TopicPartition, int] = {}
 
     def init_transactions(self, *, timeout_ms: int) -> None:
         def act() -> None:
             self.log.finish("aborted")
-            self.log.epoch += 1
-            self.epoch = self.log.epoch
+            self.log.epochs[self.turn] += 1
+            self.epoch = self.log.epochs[self.turn]
 
         self.log.strike("init", act)
 
@@ -182,7 +188,7 @@ class LogProducer:
         self.log.strike("send_offsets", lambda: self.log.open_offsets.update(offsets))
 
     def commit(self, *, timeout_ms: int) -> None:
-        if self.epoch != self.log.epoch:
+        if self.epoch != self.log.epochs[self.turn]:
             raise Fenced("a newer producer")
         self.log.strike("commit", lambda: self.log.finish("committed"))
 
@@ -254,8 +260,8 @@ class LogClients:
         made.subscribe = subscribing  # type: ignore[method-assign]
         return made
 
-    def producer(self) -> LogProducer:
-        return LogProducer(self.log)
+    def producer(self, turn: int) -> LogProducer:
+        return LogProducer(self.log, turn)
 
     def reader(self, topic: str) -> LogReader:
         return LogReader(self.log, topic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -94,3 +95,14 @@ def test_a_reader_has_an_admin_client_of_its_own():
     assert readers[0]._admin is not readers[1]._admin
     for reader in readers:
         reader.close()
+
+
+def test_a_task_that_gathers_lets_the_broker_collect_and_others_do_not():
+    """The broker answers with the first record, or after the time with all there is; an absurd time is refused."""
+    config = TaskConfig(name="count", application="test", instance="a", sources=("in",))
+    assert consumer_settings(config)["fetch.wait.max.ms"] == 100
+    assert "fetch.min.bytes" not in consumer_settings(config)
+    gathers = consumer_settings(msgspec.structs.replace(config, gather_ms=50))
+    assert (gathers["fetch.wait.max.ms"], gathers["fetch.min.bytes"]) == (50, 1_000_000)
+    with pytest.raises(errors.ConfigurationFault, match="gather_ms"):
+        msgspec.structs.replace(config, gather_ms=-1)

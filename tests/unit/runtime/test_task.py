@@ -9,6 +9,7 @@ import pytest
 from streams.runtime import POSITIONS_KEY, Output, PoisonRecord, Record, TaskConfig, faults
 from streams.runtime.errors import (
     Abortable,
+    Behind,
     ConfigurationFault,
     Fatal,
     Fenced,
@@ -170,12 +171,39 @@ class TestTransaction:
         bench = Bench()
         bench.log.append("in", (b"k", b"1"))
         bench.steps(1)
-        bench.log.epoch += 1
+        bench.log.epochs[0] += 1
         with pytest.raises(Fenced):
             bench.steps(1)
         bench.task.close()
         assert bench.state() == {}
         assert bench.stores.all_closed
+
+    def test_the_second_producer_is_fenced_at_the_start_too(self):
+        """Whoever held the instance's place before can commit with neither of its producers."""
+        old, new = Bench(), Bench()
+        new.log = new.clients.log = old.log
+        old.log.append("in", (b"k", b"1"))
+        old.steps(2)
+        new.steps(1)
+        old.log.append("in", (b"k", b"2"))
+        assert old.task._session.producer._turn == 1
+        with pytest.raises(Fenced):
+            old.steps(1)
+        assert old.out() == [b"1"]
+
+    def test_questions_are_answered_when_a_marker_came_behind_the_next_transaction(self):
+        """Two producers take turns, so a marker may lie behind the next one's records; the state follows to the end all the same."""
+        bench = Bench()
+        bench.log.markers_late = True
+        for number in range(4):
+            bench.log.append("in", (b"k", b"v"))
+            bench.steps(2)
+            assert bench.out() == [b"v"] * (number + 1)
+            end = len(bench.log.entries["state", 0])
+            assert bench.task.read(0, lambda get: get(b"k"), end=end) == b"%d" % (number + 1)
+        bench.log.append("state", (b"k", b"another worker's"))
+        with pytest.raises(Behind):
+            bench.task.read(0, lambda get: get(b"k"), end=len(bench.log.entries["state", 0]) + len(bench.log.late))
 
     def test_a_stale_generation_cannot_commit(self):
         """KIP-447: offsets of an earlier generation are refused, and the batch is done again by whoever may."""
