@@ -25,9 +25,13 @@ from schemas.records import (
     ApiKey,
     Attribution,
     BalanceTransaction,
+    CardFacts,
     ChargeObject,
     ClockTick,
+    CustomerEvent,
+    CustomerObject,
     DisputeObject,
+    MethodObject,
     Movement,
     PaymentCommand,
     PaymentEvent,
@@ -38,7 +42,9 @@ from schemas.records import (
     RefundObject,
     Rejection,
     RoutingDecision,
+    SealedField,
     SettlementEvent,
+    SetupObject,
     Tenant,
     WindowMovement,
     WindowTotals,
@@ -252,7 +258,38 @@ def payments(count: int, *, first: int = 0) -> list[Produced]:
             put(out, "identity.history", tenant, changed)
             key = ApiKey(key_id=f"key_{number}", tenant=tenant, status="active", attribution=who)
             put(out, "identity.history", key.key_id, key)
+            for event in _people(number, tenant, who):
+                put(out, "customers.events", tenant, event)
     return out
+
+
+def _people(number: int, tenant: str, who: Attribution) -> Iterator[CustomerEvent]:
+    """A customer with sealed data, who saves a card by a setup intent."""
+    field = SealedField(name="email", key_id=f"ck_{number:024x}", sealed=b"\x00sealed\xff")
+    customer = CustomerObject(id=f"cus_{number:024x}", personal=(field,), metadata={"crm": "7"}, created_ms=NOW_MS)
+    card = CardFacts(brand="visa", last4="4242", fingerprint=f"{number:016x}")
+    method = MethodObject(id=f"pm_{number:024x}", customer=customer.id, card=card, created_ms=NOW_MS)
+    setup = SetupObject(
+        id=f"seti_{number:024x}", status="succeeded", customer=customer.id, method=method.id, usage="off_session"
+    )
+    told = (
+        (customer.id, "customer.created", {"customer": customer}),
+        (method.id, "payment_method.attached", {"method": method}),
+        (setup.id, "setup_intent.succeeded", {"setup": setup}),
+    )
+    for object_id, kind, about in told:
+        yield CustomerEvent(
+            event_id=f"evt_{object_id}",
+            type=kind,
+            tenant=tenant,
+            object_id=object_id,
+            sequence=1,
+            occurred_ms=NOW_MS + number,
+            attribution=who,
+            cause_topic="customers.inputs",
+            cause_offset=number,
+            **about,
+        )
 
 
 def put(out: list[Produced], topic: str, key: str, record: Record) -> None:

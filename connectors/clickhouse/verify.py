@@ -31,6 +31,7 @@ TOPICS: tuple[catalogue.Topic, ...] = (
     catalogue.PAYMENTS_INPUTS,
     catalogue.RECORDS_REJECTED,
     catalogue.IDENTITY_HISTORY,
+    catalogue.CUSTOMERS_EVENTS,
 )
 
 
@@ -145,6 +146,27 @@ _BOOKS: dict[str, _Book] = {
             "postings",
         ),
         amount="transaction_minor",
+    ),
+    "customer_events": _Book(
+        digest=(
+            "event_id",
+            "tenant",
+            "object_id",
+            "sequence",
+            "type",
+            "previous_event_id",
+            "customer",
+            "toUInt8(deleted)",
+            "arrayStringConcat(arraySort(mapKeys(personal)), ',')",
+            "length(metadata)",
+            "payment_method",
+            "card_fingerprint",
+            "status",
+            "error_decline_code",
+            "request_id",
+            "actor_id",
+            "cause_offset",
+        )
     ),
     "payment_inputs": _Book(digest=("record", "tenant", "payment_id", "kind", "request_id", "actor_id")),
     "rejections": _Book(
@@ -280,6 +302,8 @@ def _rows_of(message: Message, topics: tuple[catalogue.Topic, ...]) -> Iterator[
         yield from _settlement_event(record)
     elif isinstance(record, records.PayoutEvent) and _known(record.currency, record.postings):
         yield from _payout_event(record)
+    elif isinstance(record, records.CustomerEvent):
+        yield "customer_events", _customer_event(record), "", 0
     elif isinstance(record, records.Rejection):
         parts = (record.source_topic, record.source_partition, record.source_offset, record.reason, record.value_sha256)
         yield "rejections", [*_texts(*parts), record.value or b""], "", 0
@@ -374,6 +398,32 @@ def _payout_event(event: records.PayoutEvent) -> Iterator[Found]:
         parts = _texts(event.event_id, *told, "", 0, change.currency)
         yield "balance_transactions", parts, change.currency, change.amount_minor
     yield from _legs(event.event_id, event.tenant, event.postings)
+
+
+def _customer_event(event: records.CustomerEvent) -> list[bytes]:
+    about = event.customer or event.method or event.setup
+    customer = event.customer or records.CustomerObject()
+    method = event.method or records.MethodObject()
+    setup = event.setup or records.SetupObject()
+    return _texts(
+        event.event_id,
+        event.tenant,
+        event.object_id,
+        event.sequence,
+        event.type,
+        event.previous_event_id,
+        customer.id or method.customer or setup.customer,
+        int(customer.deleted),
+        ",".join(sorted(one.name for one in customer.personal)),
+        len(about.metadata) if about else 0,
+        customer.default_method or method.id or setup.method,
+        method.card.fingerprint,
+        setup.status if event.setup else "",
+        setup.error_decline_code,
+        event.attribution.request_id,
+        event.attribution.actor_id,
+        event.cause_offset,
+    )
 
 
 def _currency(event: records.PaymentEvent) -> str:
