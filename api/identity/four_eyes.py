@@ -45,6 +45,19 @@ SCOPES: Mapping[str, str] = {
 }
 """Each act, and what whoever asked must still have when another person approves."""
 
+ASKED_BY: Mapping[str, str] = {
+    "PostApiKeys": CREATE_KEY,
+    "PostApiKeysApiKey": UPDATE_KEY,
+    "PostApiKeysApiKeyRoll": ROLL_KEY,
+    "PostOperators": CREATE_OPERATOR,
+    "PostOperatorsOperator": UPDATE_OPERATOR,
+    "PostOperatorsPayouts": CREATE_PAYOUT,
+    "PostRoutingPolicies": SET_POLICY,
+    "PostTenantsTenant": UPDATE_TENANT,
+    "PostTenantsTenantStatus": SET_STATUS,
+}
+"""Operations that may answer with an approval, and the act that then waits."""
+
 CarryOut = Callable[[Tables, Approval, Attribution, int], tuple[Kept, ...]]
 """Of the tables, the approval, who caused it and the time in ms: what is then so. Raises `ApiError` where it can't be done any more."""
 

@@ -9,6 +9,8 @@ from api.http import catalogue, versions
 from api.http.browsers import DOORS, SHOWN
 from api.http.operations import Operation
 from api.http.parameters import Field
+from api.identity.four_eyes import ASKED_BY
+from api.identity.roles import ROLES, may
 from api.openapi import _parameters, _statuses
 from api.openapi.schema import (
     BOOLEAN,
@@ -145,9 +147,12 @@ def _operation(version: str, operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "tags": [catalogue.resource(operation)],
         "x-scope": operation.scope,
+        "x-roles": [role for role in ROLES if may((role,), operation.scope)],
         "parameters": [*_parameters.parameters(operation, fields), *_shared(operation)],
         "responses": _responses(operation),
     }
+    if operation.id in ASKED_BY:
+        found["x-approval"] = ASKED_BY[operation.id]
     if operation.method == "POST":
         found["requestBody"] = _parameters.body(operation, fields)
     if operation.spec.elsewhere:

@@ -87,6 +87,9 @@ def _operation(
 ) -> Iterator[str]:
     yield f'<section id="{escape(operation["operationId"])}"><h3><b>{method}</b> <code>{escape(path)}</code></h3>'
     yield f"<p>{_marked(operation['summary'])}</p><p>Scope of a restricted key: <code>{escape(operation['x-scope'])}</code></p>"
+    yield f"<p>Operators with a role of: {escape(', '.join(operation['x-roles']))}</p>"
+    if "x-approval" in operation:
+        yield f"<p>May wait for another person: <code>{escape(operation['x-approval'])}</code></p>"
     rows = [
         ("header " if "$ref" in one else "", components["parameters"][_last(one)] if "$ref" in one else one)
         for one in operation["parameters"]

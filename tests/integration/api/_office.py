@@ -16,6 +16,7 @@ from aiohttp import web
 from api.identity.local_issuer import LocalIssuer
 from schemas import codec
 from schemas.catalogue import IDENTITY_HISTORY
+from tests.integration._house import wait_until
 from tests.integration._runtime_kit import committed_records
 from tests.integration.api._asking import ask
 
@@ -113,7 +114,13 @@ class Browser:
         if wanted:
             sent["Stripe-Context"] = wanted
         if method == "GET":
-            return self.http.get(path, params=given, headers=sent)
+            # Asked again while the warehouse does not show what was just written.
+            found = wait_until(
+                lambda: (answer := self.http.get(path, params=given, headers=sent)).status_code != 503 and answer,
+                f"GET {path} is answered",
+            )
+            assert isinstance(found, httpx.Response)
+            return found
         return self.http.post(path, data=dict(given or {}), headers=sent)
 
     def get(self, path: str, given: Any = None, **more: Any) -> dict[str, Any]:

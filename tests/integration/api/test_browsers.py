@@ -9,6 +9,7 @@ import pytest
 import stripe
 
 from tests.contract.stripe.schemas import STRIPE
+from tests.integration._house import wait_until
 from tests.integration.api._asking import ask
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -59,7 +60,11 @@ def test_a_page_confirms_what_its_server_began(port, secret, public) -> None:
         {"order": "17"},
         made["client_secret"],
     )
-    listed = ask(port, secret, "GET", "/v1/payment_intents", {"limit": "1"}).json["data"][0]
+    page = wait_until(
+        lambda: (found := ask(port, secret, "GET", "/v1/payment_intents", {"limit": "1"})).status == 200 and found,
+        "the list shows it",
+    )
+    listed = page.json["data"][0]
     assert (listed["id"], listed["client_secret"]) == (made["id"], made["client_secret"])
 
 

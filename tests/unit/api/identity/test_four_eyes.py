@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from api.http.catalogue import operations
 from api.http.errors import ApiError, Unauthenticated
 from api.identity import acts, four_eyes
 from api.identity.four_eyes import DECIDED_WITHIN_MS
@@ -142,7 +143,8 @@ async def approved(memory: Memory, approval: str, who=BOB):
 
 def test_every_act_that_takes_two_can_be_carried_out() -> None:
     """Each act has its scope and what does it; none is only in one of the two."""
-    assert set(acts.CARRY_OUT) == set(four_eyes.SCOPES)
+    assert set(acts.CARRY_OUT) == set(four_eyes.SCOPES) == set(four_eyes.ASKED_BY.values())
+    assert set(four_eyes.ASKED_BY) <= {one.id for one in operations()}
 
 
 async def test_a_live_policy_takes_two_and_a_test_one_does_not() -> None:
