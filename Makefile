@@ -31,6 +31,7 @@ lint: $(VENV)/.dev ## Ruff, mypy and the layering contracts
 	@echo "== layering"; $(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## Tests that need no broker, two at a time
+	@$(BIN)/python -m tests.browser
 	@echo "== unit tests"; $(PYTEST) -n 2 tests -m "not integration and not e2e and not slow"
 
 # Two processes, each with a broker of its own and whole files of tests: what one waits for leaves the other its core.

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 import subprocess
 from html.parser import HTMLParser
@@ -11,6 +10,7 @@ import pytest
 
 from api.http import catalogue, versions
 from api.openapi import page
+from tests import browser
 
 VOID = {"meta", "input", "br"}
 
@@ -81,9 +81,9 @@ def test_what_has_a_meaning_in_html_is_escaped() -> None:
 
 def test_its_search_works_in_a_browser(tmp_path) -> None:
     """In a real Chromium, under the page's own policy, a word leaves only what it fits, in the text and in the list."""
-    browser = os.environ.get("CLEARLINE_BROWSER")
-    if not browser:
-        pytest.skip("set CLEARLINE_BROWSER to a Chromium's program to look at the page in it")
+    program = browser.find()
+    if program is None:
+        pytest.skip(browser.MISSING)
     text = page.html(versions.NEWEST).decode()
     # What a person would type; the policy of this copy allows these lines as well.
     typed = 'search.value = "increment_authorization"; search.dispatchEvent(new Event("input"));'
@@ -92,7 +92,7 @@ def test_its_search_works_in_a_browser(tmp_path) -> None:
     )
     text = text.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{policy}">')
     (tmp_path / "page.html").write_text(text.replace("</body>", f"<script>{typed}</script></body>"), encoding="utf-8")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{tmp_path}/page.html"]
+    command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{tmp_path}/page.html"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     sections = [tag for tag in re.findall("<section [^>]*>", shown) if "hidden" not in tag]
     links = [tag for tag in re.findall("<li data-of[^>]*>", shown) if "hidden" not in tag]
