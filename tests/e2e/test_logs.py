@@ -16,7 +16,8 @@ import pytest
 from api.http.keys import digest
 from schemas import catalogue, codec, environment
 from schemas.records import ApiKey, WebhookEndpoint
-from tests.e2e._confided import Confided, Receiver
+from tests.e2e._confided import Confided
+from tests.e2e._mistaken import Receiver, endpoints, garbage, mistakes, upstream
 from tests.e2e._planted import Leak, Planted, told
 from tests.e2e.conftest import RunningStack
 from tests.integration._runtime_kit import committed_records, wait_until
@@ -54,13 +55,13 @@ def test_no_log_no_topic_and_no_table_tells_a_secret(make_stack: Callable[..., R
         confided = Confided(stack, planted)
         confided.commands()
         confided.keys()
-        confided.endpoints(receiver)
-        confided.upstream()
+        endpoints(confided, receiver)
+        upstream(confided)
         confided.sdk()
-        confided.mistakes()
+        mistakes(confided)
         confided.unknown_outcome()
         confided.people()
-        confided.garbage()
+        garbage(confided)
         assert receiver.heard.acquire(timeout=120), "an endpoint was told of something"
         _kill(stack, KILLED)
         confided.sdk()
