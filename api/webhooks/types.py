@@ -59,7 +59,10 @@ def companion_id(event_id: str, kind: str) -> str:
 def _companions(event: PaymentEvent) -> Iterator[str]:
     match event.type:
         case "payment_intent.succeeded" | "payment_intent.amount_capturable_updated" if event.charge is not None:
-            # Of a capture and of what follows an authorisation the charge was told already.
+            # Of what follows an authorisation the charge was told already: of a capture, that is.
+            manual = event.payment is not None and event.payment.capture_method == "manual"
+            if manual and event.type == "payment_intent.succeeded":
+                return
             if event.from_status not in ("requires_capture", "succeeded"):
                 yield "charge.succeeded"
         case "payment_intent.payment_failed" if event.charge is not None:

@@ -30,13 +30,22 @@ SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
 LIVEMODE = False
 
 
+def _parts(world):
+    """Authorised, and captured twice: the charge is told of once."""
+    world.create(capture_method="manual")
+    world.answer(world.requests[-1], "authorized")
+    for number, fields in enumerate(({"amount_minor": 400, "final_capture": False}, {})):
+        world.send("capture", f"c{number}", of="k1", **fields)
+        world.answer(world.requests[-1], "captured")
+
+
 def _payments():
     """Every event of every situation that a payment can be in, each situation's under ids of its own."""
 
     def own(event_id, name):
         return event_id and "evt_" + sha256(f"{name}/{event_id}".encode()).hexdigest()[:24]
 
-    for name, reach in SITUATIONS.items():
+    for name, reach in {**SITUATIONS, "captured in parts": _parts}.items():
         world = World()
         reach(world)
         for event in world.events:

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 import stripe
+from msgspec.structs import replace
 
 from api.http import versions
 from api.webhooks import types
@@ -66,6 +67,7 @@ def queued(*endpoints: WebhookEndpoint, event: PaymentEvent = EVENT) -> list[tup
         ({}, ["payment_intent.succeeded", "charge.succeeded"]),
         ({"from_status": "requires_capture"}, ["payment_intent.succeeded"]),
         ({"charge": None}, ["payment_intent.succeeded"]),
+        ({"payment": replace(PAYMENT, capture_method="manual")}, ["payment_intent.succeeded"]),
         ({"type": "payment_intent.amount_capturable_updated"}, ["payment_intent.amount_capturable_updated", "charge.succeeded"]),
         ({"type": "payment_intent.amount_capturable_updated", "from_status": "requires_capture"}, ["payment_intent.amount_capturable_updated"]),
         ({"type": "payment_intent.payment_failed"}, ["payment_intent.payment_failed", "charge.failed"]),
