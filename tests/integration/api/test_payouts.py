@@ -288,7 +288,7 @@ def test_metadata_is_updated_and_balance_transactions_are_expanded(payee) -> Non
     (listed,) = payee.payouts.list({"limit": 1, "expand": ["data.balance_transaction"]}).data
     assert listed.balance_transaction.id == transaction.id
     told = payee.client.v1.events.list({"type": "payout.updated", "limit": 100}).data
-    assert any(one.data.object["metadata"] == {"seen": "yes"} and one.data.object["id"] == made.id for one in told)
+    assert {"seen": "yes"} in [one.data.object.to_dict()["metadata"] for one in told if one.data.object.id == made.id]
     with pytest.raises(stripe.InvalidRequestError):
         payee.payouts.retrieve(made.id, {"expand": ["destination"]})
     assert payee.payouts.update(made.id, {"metadata": ""}).metadata.to_dict() == {}
