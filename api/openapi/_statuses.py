@@ -42,6 +42,7 @@ _SOME: dict[str, tuple[str, ...]] = {
     "404": (
         "GetAccount",
         "GetPaymentMethods",
+        "PostCustomers",
         "PostPaymentIntents",
         "PostRefunds",
         "PostRoutingPolicies",
