@@ -259,6 +259,11 @@ class Tenant:
         """A payment's first events, each with the one before."""
         return [one.event_id for one in self._produce([self._event(payment, number + 1) for number in range(length)])]
 
+    def step(self, payment: int, sequence: int) -> str:
+        """One event of a payment; its id."""
+        [one] = self._produce([self._event(payment, sequence)])
+        return one.event_id
+
     def _event(self, payment: int, sequence: int) -> PaymentEvent:
         return self.event(self.name, payment, sequence)
 
