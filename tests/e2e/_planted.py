@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -145,8 +146,9 @@ def masked(line: str, start: int, end: int) -> str:
     return f"{before}<{end - start} characters>{line[end : end + LINE_SHOWN_CHARS // 2]}"
 
 
-def told(leaks: Iterable[Leak], *, most: int = 40) -> str:
-    """For a failed test."""
-    found = list(leaks)
-    more = f"\nand {len(found) - most} more" if len(found) > most else ""
-    return "\n".join(map(str, found[:most])) + more
+def told(leaks: Iterable[Leak], *, most_each: int = 2) -> str:
+    """For a failed test: of each kind in each place the first ones, and how many there are."""
+    found: dict[tuple[str, str], list[Leak]] = defaultdict(list)
+    for leak in leaks:
+        found[re.sub(r"[0-9]+", "N", leak.where), leak.kind].append(leak)
+    return "\n".join(f"{leak} (one of {len(alike)})" for alike in found.values() for leak in alike[:most_each])

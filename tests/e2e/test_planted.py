@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.e2e._planted import Planted, luhn
+from tests.e2e._planted import Planted, luhn, told
 
 KEY = "sk_test_mfrggzdfmztwq2lknnwg23tpobyxe43uov3ho6dzpiydcmrtgq2q"
 HOOK = "whsec_" + "9f3d61c80ab745e2" * 4
@@ -99,3 +99,15 @@ def test_secrets_of_answers_are_taken() -> None:
     planted = Planted()
     planted.answered({"data": [{"object": "api_key", "secret": KEY}], "client_secret": None, "secret": 1})
     assert planted.secrets == [("secret of api_key", KEY[8:])]
+
+
+def test_each_kind_in_each_place_is_told() -> None:
+    """However many there are of one, another is not left out."""
+    planted = Planted()
+    planted.secret("key", KEY)
+    leaks = [leak for number in range(50) for leak in planted.leaks(f"api.{number}", KEY)]
+    leaks += planted.leaks("landing", KEY)
+    text = told(leaks)
+    assert "landing:1: key: " in text
+    assert text.count("(one of 50)") == 4, "two kinds, two of each"
+    assert KEY[8:] not in text
