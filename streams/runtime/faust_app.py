@@ -19,6 +19,7 @@ from schemas import deadman, logs
 from streams.runtime import faults
 from streams.runtime.batch import Rejection
 from streams.runtime.config import TaskConfig
+from streams.runtime.errors import StreamsError
 from streams.runtime.faust_source import Source, Topology
 from streams.runtime.table import GlobalTable
 
@@ -68,7 +69,9 @@ class RuntimeWorker(Worker):
         logging.shutdown()
         sys.stdout.flush()
         if failure is not None:
-            print(f"worker ends: {logs.words(failure)}", file=sys.stderr)
+            # Ours say what to do; of another's error only what may be logged.
+            said = str(failure) if isinstance(failure, StreamsError) else logs.words(failure)
+            print(f"worker ends: {said}", file=sys.stderr)
             status = EXIT_FAILED
         sys.stderr.flush()
         # A client's thread may still wait for a broker that is gone; interpreter shutdown would wait for it, too.
