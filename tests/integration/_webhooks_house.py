@@ -78,6 +78,12 @@ class Ground:
         self._started.append(made)
         return made.ready()
 
+    def dies(self, step: str, when: str, *, worker: str = "w") -> int:
+        """A sender that kills itself at a step of its work (see `_webhooks_dies`); its status."""
+        made = Sender(self, worker=worker, loopback=True, settings={}, dies=(step, when))
+        self._started.append(made)
+        return made.process.wait(DEADLINE_S)
+
     def close(self) -> None:
         """Kill everything."""
         for one in self._started:
@@ -90,7 +96,9 @@ class Ground:
 class Sender:
     """`python -m api.webhooks`."""
 
-    def __init__(self, ground: Ground, *, worker: str, loopback: bool, settings: dict) -> None:
+    def __init__(
+        self, ground: Ground, *, worker: str, loopback: bool, settings: dict, dies: tuple[str, ...] = ()
+    ) -> None:
         self.log = ground.directory / f"{worker}-{uuid.uuid4().hex[:6]}.log"
         schedule = {"first_s": 0.1, "longest_s": 1.0, "promised_s": 3_600, **settings.pop("schedule", {})}
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CLEARLINE_")} | {
@@ -102,7 +110,8 @@ class Sender:
             **({"CLEARLINE_WEBHOOKS_ALLOW_LOOPBACK": "1"} if loopback else {}),
         }
         with self.log.open("wb") as out:
-            command = [sys.executable, "-m", "api.webhooks"]
+            module = "tests.integration._webhooks_dies" if dies else "api.webhooks"
+            command = [sys.executable, "-m", module, *dies]
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environ, cwd=ROOT)
 
     def text(self) -> str:

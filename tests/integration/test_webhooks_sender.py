@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
@@ -134,6 +135,22 @@ def test_killed_again_and_again(ground, tenant):
         over = Counter(one.delivery_id for one in tenant.attempts() if one.state == "accepted")
         assert len(over) == len(everything)
         assert set(over.values()) == {1}, "each delivery ends once in the log, however often it was on the wire"
+
+
+def test_killed_at_each_step(ground, tenant):
+    """Within and right after each kind of transaction: every event is accepted, and its end is in the log once."""
+    told: list[str] = []
+    with Receiver() as receiver:
+        tenant.endpoint("we_1", receiver.url())
+        for step in ("queued", "parked", "settled"):
+            for when in ("amid", "after"):
+                told += tenant.events(3, first=len(told))
+                assert ground.dies(step, when) == -signal.SIGKILL, (step, when)
+        with ground.sender():
+            wait(lambda: set(told) <= set(ids(receiver.accepted)), "all are accepted")
+            wait(lambda: not tenant.pending(), "nothing waits any more")
+    ends = Counter(one.event_id for one in tenant.attempts() if one.state == "accepted")
+    assert ends == Counter(told)
 
 
 def test_a_dead_endpoint_is_disabled_with_notice(ground, tenant):
