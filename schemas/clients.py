@@ -14,6 +14,9 @@ PARTITIONER = "murmur2_random"
 # the queue: with 50,000 records, at most some 60,000 a second, however fast they are taken.
 FETCH_QUEUE_BACKOFF_MS = 2
 
+# Producers that take turns: the broker has long ended the transaction before last, so more would not help.
+TURNS = 2
+
 # What a consumer that gathers waits for, unless its time is up before: more than a moment's traffic.
 GATHERED_BYTES = 1_000_000
 
@@ -47,6 +50,11 @@ def transactional_config(
         "retry.backoff.max.ms": 2,
         **(extra or {}),
     }
+
+
+def turn_id(transactional_id: str, turn: int) -> str:
+    """Id of the producer of that turn, where several take turns (docs/decisions/0003): the first has the plain one. No name of ours has a colon."""
+    return f"{transactional_id}:{turn}" if turn else transactional_id
 
 
 def gathering(duration_ms: int) -> dict[str, Any]:

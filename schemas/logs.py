@@ -8,6 +8,7 @@ where they are ours, the operating system's or Kafka's; of any other its type an
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ CHAIN_MAX = 8
 _KAFKA_MODULE = "cimpl"
 _ASYNCIO = "asyncio"
 _NUMBER = (int, float)
+_CLICKHOUSE_NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,63})\)")
 
 
 def words(error: BaseException) -> str:
@@ -49,6 +51,12 @@ def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and isinstance(error.strerror, str) and isinstance(error.errno, int):
         return error.strerror
     return ""
+
+
+def error_name(text: str) -> str:
+    """ClickHouse's name of an error, such as CANNOT_PARSE_TEXT, out of its text, which repeats rows and queries; nothing else of it."""
+    names = _CLICKHOUSE_NAME.findall(text)
+    return names[-1] if names else "no name"
 
 
 def trace(error: BaseException) -> str:

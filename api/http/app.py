@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
@@ -14,15 +13,14 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from api.http.browsers import CORS, PATHS, PREFLIGHT
-from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode
+from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode, headers_of
 from api.http.operations import Route
 from api.http.resources import ENDPOINTS, Endpoint
 from api.http.service import Answer, Caller, Service
-from api.http.wire import BODY_BYTES_MAX, Tree, read_body, read_form
+from api.http.wire import BODY_BYTES_MAX, Tree, made_request_id, read_body, read_form
 from api.openapi import routes as described
 
 JSON_TYPE = "application/json"
-REQUEST_ID_BYTES = 10
 _RESPONSE_BYTES_SLACK = 1_024
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 """What is logged as it came; anything may stand where a request's method should."""
@@ -38,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 async def _answered(service: Service, request: _Request, work: _Work, *, path: str) -> Response[bytes]:
     """Identify, read, work, answer: the same for every route."""
     began = time.perf_counter()
-    request_id = f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+    request_id = made_request_id()
     headers = {"Request-Id": request_id}
     caller: Caller | None = None
     error: ApiError | None = None
@@ -51,7 +49,7 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
             headers["Stripe-Account"] = caller.identity.tenant
         service.admit(caller)
         given = await _parameters(request)
-        identity = service.browsers.admit(caller.identity, request.method, _plain(path), request.path_params, given)
+        identity = service.browsers.admit(caller.identity, request.method, path, request.path_params, given)
         caller = replace(caller, identity=identity)
         answer = await work(caller, given)
         status, body, replayed = 200, _encode(service.browsers.shown(identity, answer.body)), answer.replayed
@@ -67,17 +65,17 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
         status, body, replayed = error.status, encode(error), False
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    if _plain(path) in PATHS or (caller is not None and caller.identity.kind == "publishable"):
+    if path in PATHS or (caller is not None and caller.identity.kind == "publishable"):
         headers |= CORS
     if error is not None:
-        headers |= _error_headers(error)
+        headers |= headers_of(error)
     _say(request, path=path, status=status, caller=caller, request_id=request_id, error=error, began=began)
     return Response(body, status_code=status, media_type=JSON_TYPE, headers=headers)
 
 
-def _plain(path: str) -> str:
-    """A path as operations write it."""
-    return path.replace(":str}", "}")
+def _litestar(path: str) -> str:
+    """A path of ours as the framework writes it."""
+    return path.replace("}", ":str}")
 
 
 def _preflight(path: str) -> Any:
@@ -86,18 +84,7 @@ def _preflight(path: str) -> Any:
     async def handle() -> Response[None]:
         return Response(None, status_code=204, headers=dict(PREFLIGHT))
 
-    return route(path.replace("}", ":str}"), http_method="OPTIONS", status_code=204)(handle)
-
-
-def _error_headers(error: ApiError) -> dict[str, str]:
-    headers = {}
-    if error.should_retry is not None:
-        headers["Stripe-Should-Retry"] = "true" if error.should_retry else "false"
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="Clearline"'
-    return headers
+    return route(_litestar(path), http_method="OPTIONS", status_code=204)(handle)
 
 
 def _say(
@@ -141,7 +128,7 @@ def _writing(service: Service, endpoint: Endpoint) -> Any:
 
         return await _answered(service, request, work, path=endpoint.path)
 
-    return post(endpoint.path)(handle)
+    return post(_litestar(endpoint.path))(handle)
 
 
 def bound(service: Service, made: Route) -> Any:
@@ -154,12 +141,12 @@ def bound(service: Service, made: Route) -> Any:
 
         return await _answered(service, request, work, path=path)
 
-    return route(path.replace("}", ":str}"), http_method=made.operation.method, status_code=200)(handle)
+    return route(_litestar(path), http_method=made.operation.method, status_code=200)(handle)
 
 
 def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
     """What no route takes: no such path, no such method, a body beyond the limit."""
-    request_id = f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+    request_id = made_request_id()
     problem: ApiError
     if error.status_code == 405:
         problem = MethodRefused(f"{request.method} is not taken here.")
@@ -178,7 +165,7 @@ def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:
         error=problem,
         began=time.perf_counter(),
     )
-    headers = {"Request-Id": request_id, **_error_headers(problem)}
+    headers = {"Request-Id": request_id, **headers_of(problem)}
     return Response(encode(problem), status_code=problem.status, media_type=JSON_TYPE, headers=headers)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Any
 
-from api.http.errors import ApiError, encode
+from api.http.errors import ApiError, encode, headers_of
+from api.http.wire import made_request_id
 
 ALWAYS = ("/health",)
 """Answered all the same: who watches the process must not take a crowd for a death."""
-_REQUEST_ID_BYTES = 10
 
 log = logging.getLogger("clearline.api")
 
@@ -37,17 +36,16 @@ class Crowd:
         if scope["type"] != "http" or scope["path"] in ALWAYS or self._connections() <= self._most:
             await self._application(scope, receive, send)
             return
-        error, request_id = Crowded(), f"req_{secrets.token_hex(_REQUEST_ID_BYTES)}"
+        error, request_id = Crowded(), made_request_id()
         body = encode(error)
         headers = {
-            "content-type": "application/json",
-            "content-length": str(len(body)),
-            "request-id": request_id,
-            "retry-after": str(error.retry_after_s),
-            "stripe-should-retry": "true",
-            "connection": "close",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Request-Id": request_id,
+            **headers_of(error),
+            "Connection": "close",
         }
         log.warning("request_id=%s status=503 code=%s", request_id, error.code)
-        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": error.status, "headers": encoded})
         await send({"type": "http.response.body", "body": body})

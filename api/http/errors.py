@@ -251,3 +251,15 @@ def _wire_name(param: str) -> str:
 def encode(error: ApiError) -> bytes:
     """The whole body of an answer."""
     return msgspec.json.encode({"error": error.body()})
+
+
+def headers_of(error: ApiError) -> dict[str, str]:
+    """What the headers of an answer say of an error: whether and when to try again, and how to identify oneself."""
+    headers = {}
+    if error.should_retry is not None:
+        headers["Stripe-Should-Retry"] = "true" if error.should_retry else "false"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="Clearline"'
+    return headers

@@ -206,7 +206,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
     ),
     Endpoint(
-        path=_INTENTS + "/{id:str}",
+        path=_INTENTS + "/{id}",
         object="payment_intent",
         scope=_WRITE,
         command=_update,
@@ -225,7 +225,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
     ),
     Endpoint(
-        path=_INTENTS + "/{id:str}/confirm",
+        path=_INTENTS + "/{id}/confirm",
         object="payment_intent",
         scope=_WRITE,
         command=_confirm,
@@ -234,14 +234,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
     ),
     Endpoint(
-        path=_INTENTS + "/{id:str}/capture",
+        path=_INTENTS + "/{id}/capture",
         object="payment_intent",
         scope=_WRITE,
         command=_capture,
         spec=Spec(fields={"amount_to_capture": _AMOUNT, "final_capture": Boolean(), **EXPAND}, elsewhere=_NOT_YET),
     ),
     Endpoint(
-        path=_INTENTS + "/{id:str}/increment_authorization",
+        path=_INTENTS + "/{id}/increment_authorization",
         object="payment_intent",
         scope=_WRITE,
         command=_increment,
@@ -250,7 +250,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
     ),
     Endpoint(
-        path=_INTENTS + "/{id:str}/cancel",
+        path=_INTENTS + "/{id}/cancel",
         object="payment_intent",
         scope=_WRITE,
         command=_cancel,

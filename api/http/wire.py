@@ -1,4 +1,4 @@
-"""Parameters as SDKs send them: bracketed forms, query strings and JSON in; one tree of names and plain values out.
+"""Parameters as SDKs send them: bracketed forms, query strings and JSON in; one tree of names and plain values out. And requests' ids.
 
 A tree's leaves are texts (forms know nothing else) or, from JSON, numbers, truth values and None. What they mean is
 for `api.http.parameters`, which knows what an endpoint takes.
@@ -6,6 +6,7 @@ for `api.http.parameters`, which knows what an endpoint takes.
 
 from __future__ import annotations
 
+import secrets
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,8 @@ from api.http.errors import Unreadable, showable
 
 Leaf: TypeAlias = str | int | float | bool | None
 Tree: TypeAlias = "Leaf | list[Tree] | dict[str, Tree]"
+
+_REQUEST_ID_BYTES = 10
 
 BODY_BYTES_MAX = 262_144
 """A payment with the most metadata and evidence that we keep fits several times."""
@@ -126,6 +129,11 @@ def _path(name: str) -> list[str]:
     if len(steps) >= DEPTH_MAX:
         raise Unreadable(f"Parameters are nested deeper than {DEPTH_MAX}.")
     return [head, *steps]
+
+
+def made_request_id() -> str:
+    """A new one, for the header Request-Id, log lines and attributions."""
+    return f"req_{secrets.token_hex(_REQUEST_ID_BYTES)}"
 
 
 def as_list(tree: Tree) -> list[Tree] | None:

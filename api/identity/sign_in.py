@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from api.http._tables import Tables
 from api.http.errors import ApiError, Broken, NotFound, encode
 from api.http.service import now_ms
+from api.http.wire import made_request_id
 from api.identity import oidc
 from api.identity.errors import IssuerUnavailable, SignInInvalid, SignInRefused
 from api.identity.log import Change, ConfigurationLog
@@ -196,7 +197,7 @@ def handlers(sign_in: SignIn | None) -> tuple[Any, ...]:
 
 async def _answered(made: SignIn | None, request: _Request, work: Any) -> Response[bytes]:
     """Work, answer, one line; of the query, where code and state are, nothing."""
-    request_id = f"req_{secrets.token_hex(10)}"
+    request_id = made_request_id()
     path = request.scope["path"]
     try:
         if made is None:

@@ -33,7 +33,7 @@ _SECRETS: dict[Kind, dict[str, Field]] = {"payment_intents": {"client_secret": T
 
 
 def _write(endpoint: Endpoint) -> Operation:
-    path = endpoint.path.replace(":str}", "}")
+    path = endpoint.path
     name, summary = _WRITES[path]
     return Operation(
         method="POST",

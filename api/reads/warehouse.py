@@ -13,7 +13,7 @@ import msgspec
 
 from api.reads.errors import Unavailable
 from schemas.environment import Warehouse as Place
-from schemas.logs import words
+from schemas.logs import error_name, words
 
 CONNECTIONS_MAX = 16
 ANSWER_TIMEOUT_S = 15
@@ -21,7 +21,6 @@ QUERY_TIME_MAX_S = 10
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 _ERROR_CODE = re.compile(rb"Code: ([0-9]{1,6})\b")
-_ERROR_NAME = re.compile(rb"\(([A-Z][A-Z0-9_]{2,63})\)")
 
 Parameter = str | int | Sequence[str]
 
@@ -72,7 +71,7 @@ class Warehouse:
             raise Unavailable(f"the warehouse is away: {words(error)}") from error
         if status != 200:
             # Its text repeats values of the query.
-            log.error("the warehouse refused a query (%d): %s", status, _error_name(body))
+            log.error("the warehouse refused a query (%d): %s", status, _error_told(body))
             raise Unavailable(f"the warehouse answered {status}")
         if len(body) > ANSWER_BYTES_MAX:
             raise Unavailable(f"the warehouse answered with {len(body)} bytes")
@@ -82,11 +81,10 @@ class Warehouse:
             raise Unavailable("the warehouse broke off amid its answer") from error
 
 
-def _error_name(body: bytes) -> str:
+def _error_told(body: bytes) -> str:
     """ClickHouse's number and name of an error, such as `27 CANNOT_PARSE_TEXT`, out of its text; nothing else of it."""
     code = _ERROR_CODE.search(body)
-    names = _ERROR_NAME.findall(body)
-    return f"{code[1].decode() if code else '-'} {names[-1].decode() if names else '-'}"
+    return f"{code[1].decode() if code else '-'} {error_name(body.decode('utf-8', 'replace'))}"
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.httputil import get_pool_manager
 
 from connectors.clickhouse.errors import AccessDenied, StatementRefused, Unavailable, WarehouseError
 from schemas import environment
+from schemas.logs import error_name
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 120
@@ -49,7 +50,6 @@ _PASSING = {
     999,  # KEEPER_EXCEPTION
 }
 _DENIED = {192, 193, 194, 195, 291, 492, 497, 516}  # unknown user, wrong password, no rights, authentication failed
-_ERROR_NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _GATEWAY = re.compile(r"HTTP status (429|502|503|504)\b")
 
 
@@ -182,12 +182,6 @@ def _ours(error: Exception, address: str, *, rows: bool) -> WarehouseError:
     if code is None and isinstance(error, outside.DatabaseError) and _is_gateway_answer(str(error)):
         return Unavailable(text)
     return StatementRefused(text, code=code)
-
-
-def error_name(text: str) -> str:
-    """ClickHouse's name of an error, such as CANNOT_PARSE_TEXT, out of its text; nothing else of it."""
-    names = _ERROR_NAME.findall(text)
-    return names[-1] if names else "no name"
 
 
 def _is_gateway_answer(text: str) -> bool:

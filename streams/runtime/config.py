@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas.clients import turn_id
 from streams.runtime.errors import ConfigurationFault
 
 # A batch is one transaction, of what is there, up to this. Waiting for its records and the commit costs 4 to 6 ms and
@@ -153,8 +154,8 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.application}-{self.name}-{self.instance}"
 
     def transactional_id_of(self, turn: int) -> str:
-        """Id of the producer of that turn: the first has the plain one; no instance's name can have a colon."""
-        return f"{self.transactional_id}:{turn}" if turn else self.transactional_id
+        """Id of the producer of that turn."""
+        return turn_id(self.transactional_id, turn)
 
     @property
     def task_directory(self) -> Path:

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from schemas.clients import TURNS
 from streams.runtime.record import Output
 from streams.runtime.seams import Clients, TopicPartition, TransactionalProducer
-
-TURNS = 2
-"""Producers of a task. The broker has long ended the transaction before last, so more would not help."""
 
 
 class Turns:

@@ -1,6 +1,5 @@
 """Migrations against a real ClickHouse engine: repeated, cut off, changed, unknown; and tables that fit landing's rows."""
 
-import os
 import re
 import uuid
 
@@ -18,26 +17,10 @@ from connectors.clickhouse.errors import (
 )
 from connectors.clickhouse.landing import _tables
 from schemas import environment
-from tests._landing import WarehouseProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
 ALL = [migration.name for migration in migrate.migrations()]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The URL of a ClickHouse, without a database."""
-    if SERVER:
-        yield SERVER
-        return
-    process = WarehouseProcess(tmp_path_factory.mktemp("warehouse"))
-    try:
-        process.start()
-        yield process.base
-    finally:
-        process.kill()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Converted payments and reserves in a real ClickHouse engine: landed as they are, and every proof holds in both currencies."""
 
-import os
 import uuid
 
 import pytest
@@ -13,28 +12,12 @@ from connectors.clickhouse.landing._rows import Place, Raw
 from schemas import codec, environment
 from schemas.records import Tenant
 from streams.core import settle
-from tests._landing import WarehouseProcess
 from tests.unit.core.world import TENANT, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
 DAY_MS = 86_400_000
 CONVERTING = Tenant(tenant=TENANT, version=1, reserve_basis_points=1_000, reserve_days=2, settlement_currency="JPY")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The URL of a ClickHouse, without a database."""
-    if SERVER:
-        yield SERVER
-        return
-    process = WarehouseProcess(tmp_path_factory.mktemp("warehouse"))
-    try:
-        process.start()
-        yield process.base
-    finally:
-        process.kill()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Events in a real ClickHouse engine: what the API lists and shows is what webhooks tell, id for id and byte for byte."""
 
 import json
-import os
 import uuid
 from hashlib import sha256
 
@@ -18,7 +17,6 @@ from connectors.clickhouse.landing import _rows
 from connectors.clickhouse.landing._log import Log
 from connectors.clickhouse.landing._rows import Place, Raw
 from schemas import codec, environment, ids
-from tests._landing import WarehouseProcess
 from tests.unit.core.people import People, sealed
 from tests.unit.core.situations import SITUATIONS
 from tests.unit.core.test_payouts import Till
@@ -26,7 +24,6 @@ from tests.unit.core.world import TENANT, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
 LIVEMODE = False
 
 
@@ -87,20 +84,6 @@ def _people():
     people.ask("detach_method", "d1", method)
     people.ask("delete_customer", "d2", customer)
     return people.events
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The URL of a ClickHouse, without a database."""
-    if SERVER:
-        yield SERVER
-        return
-    process = WarehouseProcess(tmp_path_factory.mktemp("warehouse"))
-    try:
-        process.start()
-        yield process.base
-    finally:
-        process.kill()
 
 
 @pytest.fixture(scope="module")

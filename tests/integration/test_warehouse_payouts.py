@@ -1,6 +1,5 @@
 """Payouts in a real ClickHouse engine: landed as they are, taken off the balances, and proven against ledger and transactions."""
 
-import os
 import uuid
 
 import pytest
@@ -16,29 +15,13 @@ from connectors.clickhouse.landing import _rows
 from connectors.clickhouse.landing._log import Log
 from connectors.clickhouse.landing._rows import Place, Raw
 from schemas import codec, environment
-from tests._landing import WarehouseProcess
 from tests.unit.core.test_payouts import Till
 from tests.unit.core.world import TENANT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
 DELAY_MS = 86_400_000
 PROOFS = ("proof_landed", "proof_balanced", "proof_balances", "proof_payouts")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The URL of a ClickHouse, without a database."""
-    if SERVER:
-        yield SERVER
-        return
-    process = WarehouseProcess(tmp_path_factory.mktemp("warehouse"))
-    try:
-        process.start()
-        yield process.base
-    finally:
-        process.kill()
 
 
 @pytest.fixture

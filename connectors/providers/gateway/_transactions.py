@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from connectors.providers.errors import Fenced, GatewayStopped
 from connectors.providers.gateway._items import Item
 from schemas.catalogue import REJECTION_BYTES_MAX
-from schemas.clients import transactional_config
+from schemas.clients import TURNS, transactional_config, turn_id
 
 TRANSACTION_TIMEOUT_MS = 15_000
 STEP_DEADLINE_S = 15.0
@@ -28,7 +28,6 @@ HANGING_AFTER_S = 20.0
 ABORTS_IN_A_ROW_MAX = 10
 CLIENT_LOG_LEVEL = 2  # librdkafka's own lines on stderr: critical ones only, the rest comes through exceptions
 _STEP_PAUSE_S = 0.05
-_TURNS = 2
 
 _FENCED = frozenset(
     {
@@ -57,8 +56,8 @@ class Transactions:
         self._turn = 0
         self._step_began: float | None = None
         self._aborts_in_a_row = 0
-        for turn in range(_TURNS):
-            name = f"{transactional_id}:{turn}" if turn else transactional_id
+        for turn in range(TURNS):
+            name = turn_id(transactional_id, turn)
             settings = transactional_config(
                 kafka["bootstrap.servers"], name, timeout_ms=TRANSACTION_TIMEOUT_MS, extra=extra
             )
@@ -89,7 +88,7 @@ class Transactions:
             self._abort(aborted)
             return False
         self._aborts_in_a_row = 0
-        self._turn = (self._turn + 1) % _TURNS
+        self._turn = (self._turn + 1) % TURNS
         return True
 
     def _flush(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.clients import TURNS
 from streams.runtime import TaskConfig
 from streams.runtime.errors import Abortable, Indefinite
 from streams.runtime.kafka import producer_settings
 from streams.runtime.record import Output
-from streams.runtime.turns import TURNS, Turns
+from streams.runtime.turns import Turns
 from tests.unit.runtime._log import Log, LogClients, LogProducer
 
 
