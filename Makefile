@@ -34,11 +34,11 @@ unit: $(VENV)/.dev ## Tests that need no broker, two at a time
 	@$(BIN)/python -m tests.browser
 	@echo "== unit tests"; $(PYTEST) -n 2 tests -m "not integration and not e2e and not slow"
 
-# Two processes, each with a broker of its own and whole files of tests: what one waits for leaves the other its core.
-integration: $(VENV)/.dev ## Tests with a real broker, two files at a time
+# Two processes, each with a broker of its own and whole groups of tests (tests/conftest.py): what one waits for leaves the other its core.
+integration: $(VENV)/.dev ## Tests with a real broker, two groups at a time
 	@echo "== Kafka for the tests: fetched once per user, from then on found in the cache"
 	@$(BIN)/python -c 'from infra.kafka import prepare_quick_starts; prepare_quick_starts()'
-	@echo "== integration and end-to-end tests"; $(PYTEST) -n 2 --dist loadfile tests -m "(integration or e2e) and not slow"
+	@echo "== integration and end-to-end tests"; $(PYTEST) -n 2 --dist loadgroup tests -m "(integration or e2e) and not slow"
 
 slow: $(VENV)/.dev ## Tests that take minutes
 	@$(PYTEST) tests -m slow --timeout 1800

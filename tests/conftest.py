@@ -6,15 +6,33 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.kafka import Broker, Cluster, prepare_quick_starts
 from tests._kafka import KafkaService
 
+TESTS = Path(__file__).parent
+
 # A shell that starts us in the background has us ignore Ctrl-C, and every process that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+ONE_STACK = "integration/api"
+"""Tests of one folder that share a stack, which takes half a minute to start and would be started anew after each file between them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares fixtures goes to the same process (`--dist loadgroup`): the API's tests, else those of a file. An end-to-end test is alone."""
+    for item in items:
+        place = item.path.relative_to(TESTS).parent.as_posix()
+        if place == ONE_STACK:
+            item.add_marker(pytest.mark.xdist_group(ONE_STACK))
+        elif place != "e2e":
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
 
 
 @pytest.fixture(scope="session")
