@@ -38,7 +38,7 @@ unit: $(VENV)/.dev ## Tests that need no broker, two at a time
 integration: $(VENV)/.dev ## Tests with a real broker, two groups at a time
 	@echo "== Kafka for the tests: fetched once per user, from then on found in the cache"
 	@$(BIN)/python -c 'from infra.kafka import prepare_quick_starts; prepare_quick_starts()'
-	@echo "== integration and end-to-end tests"; $(PYTEST) -n 2 --dist loadgroup tests -m "(integration or e2e) and not slow"
+	@echo "== integration and end-to-end tests"; $(PYTEST) -n 2 --dist loadscope tests -m "(integration or e2e) and not slow"
 
 slow: $(VENV)/.dev ## Tests that take minutes
 	@$(PYTEST) tests -m slow --timeout 1800

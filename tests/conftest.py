@@ -6,33 +6,36 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.kafka import Broker, Cluster, prepare_quick_starts
 from tests._kafka import KafkaService
-
-TESTS = Path(__file__).parent
 
 # A shell that starts us in the background has us ignore Ctrl-C, and every process that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-ONE_STACK = "integration/api"
+ONE_STACK = "tests/integration/api/"
 """Tests of one folder that share a stack, which takes half a minute to start and would be started anew after each file between them."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares fixtures goes to the same process (`--dist loadgroup`): the API's tests, else those of a file. An end-to-end test is alone."""
-    for item in items:
-        place = item.path.relative_to(TESTS).parent.as_posix()
-        if place == ONE_STACK:
-            item.add_marker(pytest.mark.xdist_group(ONE_STACK))
-        elif place != "e2e":
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
+class _Shared(LoadScopeScheduling):
+    """What shares fixtures goes to the same process: the API's tests, else those of a file. An end-to-end test is alone."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(ONE_STACK):
+            return ONE_STACK
+        return nodeid if nodeid.startswith("tests/e2e/") else nodeid.split("::", 1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """`--dist loadscope` shares out by what tests share, rather than by module."""
+    # Not `loadgroup`: pytest 9.1 no longer sees what pytest-xdist 3.8 adds to a test's id for it.
+    return _Shared(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

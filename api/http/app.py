@@ -73,8 +73,8 @@ async def _answered(service: Service, request: _Request, work: _Work, *, path: s
     return Response(body, status_code=status, media_type=JSON_TYPE, headers=headers)
 
 
-def _litestar(path: str) -> str:
-    """A path of ours as the framework writes it."""
+def as_routed(path: str) -> str:
+    """A path as operations write it, as the framework does."""
     return path.replace("}", ":str}")
 
 
@@ -84,7 +84,7 @@ def _preflight(path: str) -> Any:
     async def handle() -> Response[None]:
         return Response(None, status_code=204, headers=dict(PREFLIGHT))
 
-    return route(_litestar(path), http_method="OPTIONS", status_code=204)(handle)
+    return route(as_routed(path), http_method="OPTIONS", status_code=204)(handle)
 
 
 def _say(
@@ -128,7 +128,7 @@ def _writing(service: Service, endpoint: Endpoint) -> Any:
 
         return await _answered(service, request, work, path=endpoint.path)
 
-    return post(_litestar(endpoint.path))(handle)
+    return post(as_routed(endpoint.path))(handle)
 
 
 def bound(service: Service, made: Route) -> Any:
@@ -141,7 +141,7 @@ def bound(service: Service, made: Route) -> Any:
 
         return await _answered(service, request, work, path=path)
 
-    return route(_litestar(path), http_method=made.operation.method, status_code=200)(handle)
+    return route(as_routed(path), http_method=made.operation.method, status_code=200)(handle)
 
 
 def _elsewhere(request: _Request, error: HTTPException) -> Response[bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, get
 
 from api.http import versions
-from api.http.app import _answered
+from api.http.app import _answered, as_routed
 from api.http.service import Answer, Caller, Service
 from api.http.wire import Tree
 from api.reads.lists import Kind
@@ -36,7 +36,7 @@ def _listing(service: Service, reads: Reads, kind: Kind) -> Any:
 
 
 def _retrieving(service: Service, reads: Reads, kind: Kind) -> Any:
-    path = f"/v1/{kind}/{{id:str}}"
+    path = f"/v1/{kind}/{{id}}"
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
         async def work(caller: Caller, tree: dict[str, Tree]) -> Answer:
@@ -44,7 +44,7 @@ def _retrieving(service: Service, reads: Reads, kind: Kind) -> Any:
 
         return await _answered(service, request, work, path=path)
 
-    return get(path)(handle)
+    return get(as_routed(path))(handle)
 
 
 def _balance(service: Service, reads: Reads) -> Any:
