@@ -95,7 +95,9 @@ class Browser:
         assert begun.status_code == 302, begun.text
         address = begun.headers["location"]
         asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-        chosen = httpx.post(address.partition("?")[0], data={**asked, "email": email}, trust_env=False)
+        chosen = httpx.post(
+            address.partition("?")[0], data={**asked, "email": email}, trust_env=False, timeout=TIMEOUT_S
+        )
         assert chosen.status_code == 302, chosen.text
         return chosen.headers["location"]
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import pytest
 import stripe
 
+from api.identity import oidc
 from api.identity.roles import ROLES
 from infra.kafka import Broker, prepare_quick_starts
 from tests.integration._house import House
 from tests.integration.api._answers import Watched
 from tests.integration.api._asking import served
-from tests.integration.api._office import CLIENT_ID, Office, close_browsers, issuing, opened
+from tests.integration.api._office import CLIENT_ID, TIMEOUT_S, Office, close_browsers, issuing, opened
 
 PARTITIONS = 4
 STARTED = ("identity", "warehouse", "simulator", "gateway", "worker-0", "landing", "webhooks", "api")
@@ -77,6 +78,7 @@ def office(api) -> Iterator[Office]:
     with pytest.MonkeyPatch.context() as patch, issuing() as issuer:
         patch.setenv("CLEARLINE_OIDC_ISSUER", issuer.url)
         patch.setenv("CLEARLINE_OIDC_CLIENT_ID", CLIENT_ID)
+        patch.setattr(oidc, "TIMEOUT_S", TIMEOUT_S)
         with served(api.house.environment, patch) as port:
             made = opened(api.house, port, issuer, f"office-{port}")
             for role in ROLES:

@@ -13,7 +13,7 @@ from api.http import service
 from api.identity.people import COOKIE
 from api.identity.sign_in import SESSION_S
 from tests.integration._house import wait_until
-from tests.integration.api._office import Browser, Office
+from tests.integration.api._office import TIMEOUT_S, Browser, Office
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -44,12 +44,13 @@ def test_signing_in_and_out(office: Office) -> None:
     me = browser.get(ME)
     assert (me["id"], me["roles"], me["signed_in"]) == (office.ids["auditor"], ["auditor"], True)
     copy = {"Cookie": f"{COOKIE}={browser.http.cookies[COOKIE]}"}
-    assert httpx.get(office.url + ME, headers=copy, trust_env=False).status_code == 200
+    assert httpx.get(office.url + ME, headers=copy, trust_env=False, timeout=TIMEOUT_S).status_code == 200
     out = browser.http.post("/v1/operators/logout")
     assert out.status_code == 200
     assert COOKIE not in browser.http.cookies
-    assert httpx.get(office.url + ME, headers=copy, trust_env=False).status_code == 401
-    assert httpx.post(f"{office.url}/v1/operators/logout", headers=copy, trust_env=False).status_code == 401
+    assert httpx.get(office.url + ME, headers=copy, trust_env=False, timeout=TIMEOUT_S).status_code == 401
+    again = httpx.post(f"{office.url}/v1/operators/logout", headers=copy, trust_env=False, timeout=TIMEOUT_S)
+    assert again.status_code == 401
 
 
 LIES = {
@@ -97,7 +98,7 @@ def test_a_code_counts_once_in_the_browser_that_began(office: Office) -> None:
     assert mine.http.get(re.sub(r"state=[^&]*", "state=other", again)).status_code == 400
     kept = dict(mine.http.cookies)
     assert mine.http.get(again).status_code == 303
-    replayed = httpx.get(again, cookies=kept, trust_env=False)
+    replayed = httpx.get(again, cookies=kept, trust_env=False, timeout=TIMEOUT_S)
     assert (replayed.status_code, replayed.json()["error"]["code"]) == (400, "sign_in_invalid")
     assert is_in(mine)
 
@@ -163,7 +164,7 @@ def test_a_session_is_nobodys_who_guesses(office: Office) -> None:
         value.swapcase(),
     ):
         headers = {"Cookie": f"{COOKIE}={guess}"}
-        assert httpx.get(office.url + ME, headers=headers, trust_env=False).status_code == 401
+        assert httpx.get(office.url + ME, headers=headers, trust_env=False, timeout=TIMEOUT_S).status_code == 401
 
 
 def test_sessions_are_kept_as_digests(office: Office) -> None:

@@ -24,6 +24,8 @@ from tests.unit.api.identity._memory import ORG, Memory
 
 ROOT = Path(__file__).parents[4]
 HERE = "http://127.0.0.1:1"
+TIMEOUT_S = 90
+"""Of a busy machine, where the issuer's process may get no turn for longer than httpx waits, and than we wait for an issuer."""
 ADA = Operator(
     operator_id="op_ada", organization=ORG, email="ada@example.com", roles=("admin",), status="active", version=1
 )
@@ -56,8 +58,9 @@ def memory() -> Memory:
 
 
 @pytest.fixture
-async def signing(issuer, memory) -> AsyncIterator[SignIn]:
+async def signing(issuer, memory, monkeypatch) -> AsyncIterator[SignIn]:
     """What answers the paths."""
+    monkeypatch.setattr(oidc, "TIMEOUT_S", TIMEOUT_S)
     chosen = oidc.Settings(issuer=issuer, client_id="clearline-development", public_url=HERE)
     made = SignIn(oidc.Issuer(chosen), memory, memory, internal_token="token")
     yield made
@@ -79,7 +82,7 @@ async def at_the_issuer(browser: httpx.AsyncClient, email: str = "ada@example.co
     address = begun.headers["location"]
     asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
     assert asked["code_challenge_method"] == "S256"
-    async with httpx.AsyncClient(trust_env=False) as other:
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as other:
         assert (await other.get(address)).status_code == 200
         chosen = await other.post(address.partition("?")[0], data={**asked, "email": email})
     assert chosen.status_code == 302
