@@ -10,6 +10,7 @@ from schemas.records import (
     DisputeObject,
     MethodObject,
     PaymentObject,
+    ProposalObject,
     RefundObject,
     SetupObject,
 )
@@ -23,6 +24,8 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     charges: tuple[ChargeObject, ...] = ()
     refunds: tuple[RefundObject, ...] = ()
     disputes: tuple[DisputeObject, ...] = ()
+    proposal: ProposalObject | None = None
+    """What an operator proposed and nobody has approved yet."""
     sequence: int = 0
     """Of the payment's newest event."""
     partition: int = 0

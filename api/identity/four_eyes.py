@@ -137,7 +137,15 @@ def decide(
         return Change(result=decided, records=(decided,))
     if person in _makers(tables, approval.proposed_by):
         raise Forbidden("Another person has to approve than the one who asked.", code="approval_by_proposer")
-    if not _may_still(tables, approval, now_ms):
+    if not may_still(
+        tables,
+        approval.proposed_by,
+        scope=SCOPES[approval.action],
+        organization=approval.organization,
+        tenant=approval.tenant,
+        object_id=approval.object_id,
+        now_ms=now_ms,
+    ):
         message = "Whoever asked for this may not do so any more. Reject it, and ask for it anew if it is wanted."
         raise InvalidRequest(message, code="approval_not_possible")
     # Whoever asked is the cause; who agreed is in the approval that is written with it.
@@ -155,30 +163,23 @@ def _makers(tables: Tables, proposer: str) -> list[str]:
     return found
 
 
-def _may_still(tables: Tables, approval: Approval, now_ms: int) -> bool:
-    """Whether whoever asked could ask today."""
-    scope, proposer = SCOPES[approval.action], approval.proposed_by
+def may_still(
+    tables: Tables, proposer: str, *, scope: str, organization: str, tenant: str, object_id: str, now_ms: int
+) -> bool:
+    """Whether whoever asked or proposed something could do so now. `tenant` empty: it is about the organisation itself."""
     key = tables.keys.get(proposer)
     if key is not None:
         # A key that was given up for the very one that is asked for has ended, and may ask all the same.
-        ended = 0 < key.expires_ms <= now_ms and key.successor != approval.object_id
+        ended = 0 < key.expires_ms <= now_ms and key.successor != object_id
         allowed = key.kind == "secret" or scope in key.scopes
-        return (
-            key.status == "active"
-            and not ended
-            and allowed
-            and _is_whose(tables, key.tenant, key.organization, approval)
-        )
+        if key.status != "active" or ended or not allowed:
+            return False
+        if key.tenant:
+            return tenant == key.tenant
+        known = tables.tenants.get(tenant)
+        return key.organization == (known.organization if known is not None else organization)
     person = tables.operators.get(proposer)
     if person is None or person.status != "active" or not may(person.roles, scope):
         return False
-    kept_to = not person.tenants or not approval.tenant or approval.tenant in person.tenants
-    return person.organization == approval.organization and kept_to
-
-
-def _is_whose(tables: Tables, tenant: str, organization: str, approval: Approval) -> bool:
-    """Whether a tenant's or an organisation's key is of whom the approval is about."""
-    if tenant:
-        return approval.tenant == tenant
-    known = tables.tenants.get(approval.tenant)
-    return organization == (known.organization if known is not None else approval.organization)
+    kept_to = not person.tenants or not tenant or tenant in person.tenants
+    return person.organization == organization and kept_to

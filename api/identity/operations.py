@@ -8,10 +8,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from api.http import render as payments
+from api.http._tables import Tables
 from api.http.errors import NotFound
 from api.http.operations import Operation, Route
 from api.http.parameters import Integer, Spec, Text
-from api.http.service import Answer, Asked, Caller, Service
+from api.http.payments import Payments
+from api.http.service import Answer, Asked, Caller, Service, now_ms
+from api.identity import proposers
 from api.identity.people import REASON_CHARS_MAX
 from api.openapi.schema import BOOLEAN, TEXT, Described, nullable, of_object, one_of, ref
 from schemas.currencies import AMOUNT_MINOR_MAX
@@ -23,7 +26,7 @@ RESOLUTIONS = ("authorized", "captured", "declined", "voided", "refunded", "refu
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
 _PATH = "/v1/operators/payments/{payment}"
-_WRITE = "operations:write"
+_WRITE = proposers.SCOPE
 _REASON = Text(required=True, chars_max=REASON_CHARS_MAX)
 _AMOUNT = Integer(least=1, most=AMOUNT_MINOR_MAX)
 _OBJECT = Text(required=True)
@@ -74,12 +77,12 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def routes(service: Service) -> tuple[Route, ...]:
-    """For `api.http.app.application(routes=...)`."""
-    return tuple(Route(operation=one, work=_work(service, one)) for one in OPERATIONS)
+def routes(service: Service, tables: Tables, held: Payments) -> tuple[Route, ...]:
+    """For `api.http.app.application(routes=...)`. `held`: payments as they stand, with what is proposed of each."""
+    return tuple(Route(operation=one, work=_work(service, tables, held, one)) for one in OPERATIONS)
 
 
-def _work(service: Service, operation: Operation) -> Any:
+def _work(service: Service, tables: Tables, held: Payments, operation: Operation) -> Any:
     name = operation.path.rpartition("/")[2]
     kind = _KINDS[name]
 
@@ -89,6 +92,12 @@ def _work(service: Service, operation: Operation) -> Any:
             raise NotFound("payment_intent", param="payment")
         caller = service.with_key(replace(caller, identity=replace(caller.identity, reason=given["reason"])))
         tenant = caller.identity.tenant
+        if kind == "approve":
+            # What is not open any more is for the fold to say, as is the answer to a request that comes again.
+            view = await held.get(tenant, payment)
+            proposed = None if view is None else view.proposal
+            if proposed is not None and proposed.id == given["proposal"]:
+                await proposers.check(tables, proposed.proposed_by, tenant=tenant, now_ms=now_ms())
         command = PaymentCommand(
             tenant=tenant,
             payment_id=payment,

@@ -32,7 +32,7 @@ def routes(
         *approvals.routes(tables, log, pay=payouts.creation(paying)),
         *decisions.routes(reads.warehouse, reads.landed),
         *history.routes(log, reads.warehouse),
-        *operations.routes(service),
+        *operations.routes(service, tables, reads.payments),
         *operators.routes(tables, log),
         *payouts.guarded(paying),
         *payouts.routes(tables, log),

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from infra import proposers
 from infra.cli._console import console, data_option
 from infra.errors import InfraError, KafkaRefused, KafkaUnreachable
 from infra.stack import reach
@@ -110,7 +111,12 @@ def adjust(*, resolution: str, amount_minor: int, **asked: Any) -> None:
 @_operator
 @click.argument("proposal")
 def approve(*, proposal: str, **asked: Any) -> None:
-    """Approve what another operator proposed (prop_…); it is carried out at once."""
+    """Approve what another operator proposed (prop_…); it is carried out at once.
+
+    Who proposed it in the API and has lost the role since gets nothing more.
+    """
+    settings = environment.read(reach(asked["data"], os.environ))
+    proposers.check_payment(settings, tenant=asked["tenant"], payment=asked["payment"], proposal=proposal)
     _ask("approve", object_id=proposal, **asked)
 
 

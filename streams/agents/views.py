@@ -17,6 +17,7 @@ from schemas.records import MethodObject
 from schemas.views import CustomerView, PaymentView
 from streams.core import keys
 from streams.core._customer_objects import customer_object, method_object, setup_object
+from streams.core._effects import proposal_object
 from streams.core._objects import charge_object, dispute_object, payment_object, refund_object
 from streams.core._texts import of_object, of_payment
 from streams.core.customers_state import Customer, Method, Setup
@@ -142,6 +143,7 @@ def view(get: Get, tenant: str, payment_id: str, *, partition: int) -> PaymentVi
             dispute_object(payment_id, payment, dispute, texts_of(dispute.id, dispute.texts))
             for dispute in payment.disputes
         ),
+        proposal=None if payment.proposal is None else proposal_object(payment.proposal),
         sequence=payment.sequence,
         partition=partition,
         position=0 if positions is None else _positions.decode(positions).get(PAYMENTS_INPUTS.name, 0),

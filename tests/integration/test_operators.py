@@ -97,8 +97,12 @@ def test_operators_ask_and_agree_and_every_step_says_who_and_why(stack):
     nothing = stack.clearline("payments", "inquire", *about, request.object_id, "--reason", "waits")
     assert "nothing_to_inquire" in nothing.stderr
 
-    adjusted = stack.clearline("payments", "adjust", *about, "credit", "50", "--as", "ada", "--reason", "goodwill")
-    assert "prop_" in adjusted.stdout, adjusted.stderr
+    adjusted = stack.clearline("payments", "adjust", *about, "credit", "50", "--as", "op_gone", "--reason", "goodwill")
+    proposal = re.search(r"prop_[0-9a-f]+", adjusted.stdout).group()
+    late = stack.clearline("payments", "approve", *about, proposal, "--as", "bob", "--reason", "fine")
+    assert late.returncode == 1, "an operator who may not propose now"
+    assert "may not do so any more" in late.stderr
+    assert [event.type for event in _events(stack)].count("payment_intent.resolution_approved") == 1
     refund = stack.clearline(
         "payments", "refund", *about, "--amount-minor", "300", "--as", "ada", "--reason", "called", "--wait", "0.5"
     )

@@ -53,6 +53,7 @@ class Stack:
             "CLEARLINE_DATA": str(directory / "data"),
             "CLEARLINE_PARTITIONS": str(PARTITIONS),
             "CLEARLINE_TICK_MS": "300",
+            "CLEARLINE_INTERNAL_TOKEN": "of this test",
             "PYTHONPATH": str(REPOSITORY),
         }
         self.log = directory / "worker.log"

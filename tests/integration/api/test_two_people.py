@@ -216,6 +216,31 @@ def test_a_payment_is_resolved_by_two(office: Office, admin: Browser, second: Br
     assert all(one.attribution.request_id.startswith("req_") for one in own_events if one.attribution.actor_kind in ("api_key", "operator"))  # fmt: skip
 
 
+def test_what_a_former_operator_proposed_of_a_payment_is_not_done(office: Office, second: Browser) -> None:
+    """Proposed as an operator, approved after the role was taken: refused, and of the payment nothing more is told."""
+    office.add("adjuster", "operator")
+    former = office.person("adjuster", tenant=office.live)
+    paid = ask(office.port, office.live_key, "POST", "/v1/payment_intents", VISA).json
+    path = f"/v1/operators/payments/{paid['id']}"
+    proposed = former.post(f"{path}/adjust", {"direction": "credit", "amount": "25", "reason": "Goodwill"})
+    mine = f"/v1/operators/{office.ids['adjuster']}"
+    agreed = {"proposal": proposed["proposal"], "reason": "Agreed"}
+
+    def types() -> list[str]:
+        events = map(
+            codec.decode, (one.value() for one in committed_records(office.house.bootstrap, PAYMENTS_EVENTS.name))
+        )
+        return [one.type for one in events if isinstance(one, PaymentEvent) and one.payment_id == paid["id"]]
+
+    second.post(mine, {"roles[]": "analyst"})
+    before = types()
+    assert refused(second.ask("POST", f"{path}/approve", agreed, tenant=office.live)) == "approval_not_possible"
+    assert types() == before
+    second.post(mine, {"status": "disabled"})
+    assert refused(second.ask("POST", f"{path}/approve", agreed, tenant=office.live)) == "approval_not_possible"
+    assert types() == before
+
+
 def test_who_handles_live_money_is_agreed_to_by_another(office: Office, admin: Browser, second: Browser) -> None:
     """A second name of one's own opens nothing: it signs in only after somebody else has agreed to it."""
     made = admin.post("/v1/operators", {"email": office.email("puppet"), "roles[]": "admin"})
