@@ -1637,8 +1637,11 @@ PayoutCommandKind = Literal[
     "create",
     "cancel",
     "update",
+    "inquire",
+    "propose",
+    "approve",
 ]
-"""claim: say at which provider the payout of this key is, for good; create: make it there; cancel: while it is pending; update: its metadata."""
+"""claim: say at which provider the payout of this key is, for good; create: make it there; cancel: while it is pending; update: its metadata; inquire: have the provider asked at once; propose: say what became of it; approve: what another operator proposed."""
 
 
 class PayoutCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -1672,6 +1675,12 @@ class PayoutCommand(msgspec.Struct, frozen=True, kw_only=True):
     """Who caused this."""
     metadata_cleared: bool = False
     """update: whether all keys are removed."""
+    resolution: str = ""
+    """propose: paid or failed."""
+    reference: str = ""
+    """propose: the provider's own id of the payout, where it is known; empty: as it told it."""
+    proposal_id: str = ""
+    """approve: prop_... that another operator proposed."""
 
 
 PayoutStatus = Literal[
@@ -1722,6 +1731,10 @@ class PayoutObject(msgspec.Struct, frozen=True, kw_only=True):
     """From when the provider is asked for it; until then it can be canceled; ms since the epoch, UTC."""
     paid_ms: int = 0
     """When the provider said that it was paid; 0 before."""
+    doubt: str = ""
+    """What is not known: unknown, the provider's outcome; held, what it says can't be right; empty: nothing."""
+    conflict: str = ""
+    """What the provider said last that contradicts the payout; empty: nothing, or operators have resolved it."""
 
 
 class PayoutReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -1778,6 +1791,8 @@ class PayoutRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Time of the input that caused it, ms since the epoch, UTC."""
     attribution: Attribution = msgspec.field(default_factory=lambda: Attribution())
     """Who caused this."""
+    inquiry: int = 0
+    """From 1: nothing is to be made; the provider is asked what became of the request with this request_id, as an operator wished. 0: a request."""
 
 
 PayoutTransactionType = Literal[
@@ -1804,13 +1819,30 @@ class PayoutTransaction(msgspec.Struct, frozen=True, kw_only=True):
     """From when it counts, ms since the epoch, UTC."""
 
 
+class PayoutProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator found out of a payout; it is so once another approves."""
+
+    id: str = ""
+    """prop_..."""
+    resolution: str = ""
+    """paid or failed."""
+    reference: str = ""
+    """The provider's own id of the payout; empty: as it told it."""
+    reason: str = ""
+    """Why, in the operator's words."""
+    proposed_by: str = ""
+    """Operator who proposed."""
+    approved_by: str = ""
+    """Operator who approved; empty before."""
+
+
 class PayoutEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to a payout. Topic settlement.events."""
 
     event_id: str = ""
     """evt_..., a hash of its cause."""
     type: str = ""
-    """payout.created, .updated, .paid, .failed, .canceled or .conflict."""
+    """payout.created, .updated, .paid, .failed, .canceled or .conflict; .inquiry_requested, .resolution_proposed, .resolution_approved."""
     tenant: str = ""
     """Tenant."""
     payout_id: str = ""
@@ -1845,6 +1877,8 @@ class PayoutEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Offset of that input."""
     ordinal: int = 0
     """Position among the events of that input, from 0."""
+    proposal: PayoutProposal | None = None
+    """The operators' proposal that it is about, after it."""
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
