@@ -14,14 +14,11 @@ from api.http.parameters import Spec, Text
 from api.http.service import Answer, Caller
 from api.identity.log import ConfigurationLog
 from api.openapi.schema import BOOLEAN, INTEGER, SECONDS, TEXT, Described, closed, nullable, of_object, one_of
-from api.reads.errors import Unavailable
+from api.reads import landed
+from api.reads.errors import WAREHOUSE_BACK_S, Unavailable
 from api.reads.paging import CREATED, PAGE, cut, rows_of
 from api.reads.render import listed
 from api.reads.warehouse import Parameter, Warehouse
-
-DEADLINE_S = 5.0
-"""Landing takes about a second; what takes longer is told to the caller as 503."""
-PAUSE_S = 0.05
 
 _PATH = "/v1/operators/history"
 _KINDS = ("api_key", "approval", "operator", "operator_session", "organization", "routing_policy", "tenant")
@@ -88,11 +85,11 @@ def _whose(caller: Caller) -> dict[str, Parameter]:
 
 async def _landed(log: ConfigurationLog, warehouse: Warehouse) -> None:
     """Wait for what this process wrote. Raises `Unavailable`."""
-    end_s = time.monotonic() + DEADLINE_S
+    end_s, pauses = time.monotonic() + landed.DEADLINE_S, landed.pauses_s()
     while (await warehouse.rows(_LANDED, {}))[0]["position"] < log.history_end:
         if time.monotonic() >= end_s:
-            raise Unavailable("identity.history has not landed")
-        await asyncio.sleep(PAUSE_S)
+            raise Unavailable("identity.history has not landed", retry_after_s=WAREHOUSE_BACK_S)
+        await asyncio.sleep(next(pauses))
 
 
 def render(row: Mapping[str, Any], *, livemode: bool) -> dict[str, Any]:

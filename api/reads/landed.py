@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 
-from api.reads.errors import Unavailable
+from api.reads.errors import WAREHOUSE_BACK_S, Unavailable
 from api.reads.warehouse import Warehouse
 from schemas.catalogue import CUSTOMERS_INPUTS, PAYMENTS_INPUTS, SETTLEMENT_INPUTS
 from schemas.records import CustomerReply, PayoutReply, Reply
 
-DEADLINE_S = 5.0
-"""Landing takes about a second; what takes longer is told to the caller as 503."""
+DEADLINE_S = 10.0
+"""Landing takes about a second, and a while after a start; what takes longer is told to the caller as 503."""
+ASKED_S = 5.0
+"""After so long it is asked whether anything is to come at all: a command whose answer changed nothing makes no event."""
 PAUSE_S = 0.05
+PAUSE_LONGEST_S = 0.5
+"""Pauses double up to this, so that those who wait for a late landing don't ask the warehouse all the time."""
 TENANTS_MAX = 10_000
 WRITES_PER_TENANT_MAX = 1_000
 """Beyond these the oldest are forgotten: a list may then miss what was written longest ago for a moment."""
@@ -51,6 +56,14 @@ WHERE tenant = {tenant:String} AND cause_topic = {topic:String} AND _offset < ne
 HAVING count() > 0"""
 
 
+def pauses_s() -> Iterator[float]:
+    """How long to wait before each further look."""
+    pause_s = PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, PAUSE_LONGEST_S)
+
+
 class Landed:
     """
     Writes of each tenant that are not known to be landed, by payment: the offset of the newest command that had an effect.
@@ -61,8 +74,8 @@ class Landed:
     nothing.
     """
 
-    def __init__(self, warehouse: Warehouse, *, deadline_s: float = DEADLINE_S) -> None:
-        self._warehouse, self._deadline_s = warehouse, deadline_s
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
         self._open: OrderedDict[str, OrderedDict[str, int]] = OrderedDict()
 
     topic = PAYMENTS_INPUTS.name
@@ -88,18 +101,19 @@ class Landed:
     async def wait(self, tenant: str) -> None:
         """Return when the tenant's writes of before this call have landed. Raises `Unavailable` after the deadline."""
         wanted = dict(self._open.get(tenant, {}))
-        end_s = time.monotonic() + self._deadline_s
+        began_s, pauses = time.monotonic(), pauses_s()
         while wanted:
             self._strike(tenant, wanted, await self._landed(tenant, wanted))
+            waited_s = time.monotonic() - began_s
+            if waited_s >= min(ASKED_S, DEADLINE_S):
+                # Its input is there and nothing more comes.
+                self._strike(tenant, wanted, await self._asked(tenant, wanted))
             if not wanted:
                 return
-            if time.monotonic() >= end_s:
-                # A command whose answer changed nothing makes no event: its input is there and nothing more comes.
-                self._strike(tenant, wanted, await self._asked(tenant, wanted))
-                if wanted:
-                    raise Unavailable(f"{len(wanted)} of this caller's writes did not land in {self._deadline_s} s")
-                return
-            await asyncio.sleep(PAUSE_S)
+            if waited_s >= DEADLINE_S:
+                why = f"{len(wanted)} of this caller's writes did not land in {DEADLINE_S:.0f} s"
+                raise Unavailable(why, retry_after_s=WAREHOUSE_BACK_S)
+            await asyncio.sleep(next(pauses))
 
     async def _landed(self, tenant: str, wanted: dict[str, int]) -> dict[str, int]:
         return await self._offsets(_LANDED, tenant, wanted, topic=self.topic)

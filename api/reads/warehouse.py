@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from api.reads.errors import Unavailable
+from api.reads.errors import WAREHOUSE_BACK_S, Unavailable
 from schemas.environment import Warehouse as Place
 from schemas.logs import error_name, words
 
@@ -68,17 +68,17 @@ class Warehouse:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the warehouse is away: %s", error)
-            raise Unavailable(f"the warehouse is away: {words(error)}") from error
+            raise Unavailable(f"the warehouse is away: {words(error)}", retry_after_s=WAREHOUSE_BACK_S) from error
         if status != 200:
             # Its text repeats values of the query.
             log.error("the warehouse refused a query (%d): %s", status, _error_told(body))
-            raise Unavailable(f"the warehouse answered {status}")
+            raise Unavailable(f"the warehouse answered {status}", retry_after_s=WAREHOUSE_BACK_S)
         if len(body) > ANSWER_BYTES_MAX:
             raise Unavailable(f"the warehouse answered with {len(body)} bytes")
         try:
             return [_decode(line) for line in body.splitlines() if line]
         except msgspec.DecodeError as error:  # ClickHouse appends an error's text when it comes amid the rows
-            raise Unavailable("the warehouse broke off amid its answer") from error
+            raise Unavailable("the warehouse broke off amid its answer", retry_after_s=WAREHOUSE_BACK_S) from error
 
 
 def _error_told(body: bytes) -> str:
