@@ -1065,6 +1065,7 @@ RejectionReason = Literal[
     "card_number",
     "wrong_key",
     "oversized",
+    "secret",
 ]
 """Why a record was refused."""
 
@@ -1083,7 +1084,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     key: bytes | None = None
     """Its key."""
     value: bytes | None = None
-    """Its value; null when it must not be kept (a card number)."""
+    """Its value; null when it must not be kept (a card number, a secret)."""
     value_sha256: str = ""
     """Digest of the value, hexadecimal."""
     reason: RejectionReason = "unrecognized"
