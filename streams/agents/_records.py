@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 
-from schemas import codec, contracts
-from schemas.card_numbers import holds_card_number, masked
+from schemas import codec, contracts, unkept
 from schemas.catalogue import RECORD_BYTES_MAX, RECORDS_REJECTED, Topic
 from schemas.errors import DecodingError
 from schemas.records import PaymentIntent, Rejection, RejectionReason
@@ -17,6 +16,7 @@ from streams.runtime import Output, OutputOversized, PoisonRecord, Record
 # A rejection holds the whole refused record. What is larger than any topic of ours takes is named by its digest only.
 REJECTED_VALUE_BYTES_MAX = 2 * RECORD_BYTES_MAX
 _MESSAGE_CHARS_MAX = 1_000
+_UNKEPT = ("card_number", "secret")
 _HEADER_BYTES = 5
 # Rejections are kept for ever, personal data isn't: an intent that may hold some is named by its place and digest only.
 _MAY_BE_PERSONAL = frozenset(
@@ -69,14 +69,14 @@ def rejection(component: str) -> Callable[[Record, PoisonRecord], Output]:
             source_partition=record.partition,
             source_offset=record.offset,
             source_timestamp_ms=record.timestamp_ms,
-            key=None if reason == "card_number" or holds_card_number(record.key) else record.key,
+            key=None if reason in _UNKEPT or unkept.holds(record.key) else record.key,
             value=_kept(record.value, reason),
             value_sha256=sha256(record.value or b"").hexdigest(),
             reason=reason,
             field=getattr(poison, "field", ""),
-            message=masked(str(poison))[:_MESSAGE_CHARS_MAX],
+            message=unkept.masked(str(poison))[:_MESSAGE_CHARS_MAX],
             component=component,
-            tenant=getattr(poison, "tenant", ""),
+            tenant=unkept.masked(getattr(poison, "tenant", "")),  # as the record has it, not as tenants are called
         )
         return Output(topic=RECORDS_REJECTED.name, value=codec.encode(rejected), key=rejected.key)
 
@@ -84,10 +84,10 @@ def rejection(component: str) -> Callable[[Record, PoisonRecord], Output]:
 
 
 def _kept(value: bytes | None, reason: RejectionReason) -> bytes | None:
-    """The bytes as they came, unless they must not be kept (a card number, personal data) or can't be (too large)."""
-    if value is None or reason == "card_number" or len(value) > REJECTED_VALUE_BYTES_MAX or _is_personal(value):
+    """The bytes as they came, unless they must not be kept (a card number, a secret, personal data) or can't be (too large)."""
+    if value is None or reason in _UNKEPT or len(value) > REJECTED_VALUE_BYTES_MAX or _is_personal(value):
         return None
-    return None if holds_card_number(value) else value
+    return None if unkept.holds(value) else value
 
 
 def _is_personal(value: bytes) -> bool:

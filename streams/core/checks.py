@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
-from schemas.card_numbers import has_card_number, has_digits, masked
+from schemas import unkept
 from schemas.currencies import AMOUNT_MINOR_MAX, EXPONENTS
 from schemas.ids import is_method_id
 from schemas.personal import PERSONAL_BYTES_MAX, PERSONAL_CHARS_MAX, PERSONAL_NAMES
@@ -83,19 +83,19 @@ def _refuse(reason: RejectionReason, field: str, message: str) -> NoReturn:
 
 
 def safe_text(text: str) -> str:
-    """An outsider's words as we may keep them: card numbers masked, and not too long."""
-    return masked(text)[:PROVIDER_TEXT_CHARS_MAX]
+    """An outsider's words as we may keep them: card numbers and secrets masked, and not too long."""
+    return unkept.masked(text)[:PROVIDER_TEXT_CHARS_MAX]
 
 
 def safe_url(url: str) -> str:
-    """An outsider's address as we may keep it: none, where it is too long, not printable or holds a card number."""
-    return url if len(url) <= URL_CHARS_MAX and url.isprintable() and not has_card_number(url) else ""
+    """An outsider's address as we may keep it: none, where it is too long, not printable, or holds a card number or a secret."""
+    return url if len(url) <= URL_CHARS_MAX and url.isprintable() and unkept.why(url) is None else ""
 
 
 def _are_plain(*texts: str) -> bool:
-    """Whether all texts together are short enough for each and hold nothing like a card number: nearly always."""
+    """Whether all texts together are short enough for each and hold nothing like a card number or a secret: nearly always."""
     together = "\n".join(texts)
-    return len(together) <= TEXT_CHARS_MAX and not has_digits(together)
+    return len(together) <= TEXT_CHARS_MAX and not unkept.may_be(together)
 
 
 def _check_texts(fields: Iterable[tuple[str, str, int]]) -> None:
@@ -104,14 +104,20 @@ def _check_texts(fields: Iterable[tuple[str, str, int]]) -> None:
             _refuse("invalid_field", field, f"{field} has {len(text)} characters; at most {chars_max} are allowed.")
 
 
+_LOOKS_LIKE = {
+    "card_number": "a card number; send a token instead.",
+    "secret": "a secret key; leave it out, and roll it: it is compromised by having been sent.",
+}
+
+
 def _check_cards(fields: Iterable[tuple[str, str]]) -> None:
     for field, text in fields:
-        if has_card_number(text):
-            _refuse("card_number", field, f"{field} holds what looks like a card number; send a token instead.")
+        if reason := unkept.why(text):
+            _refuse(reason, field, f"{field} holds what looks like {_LOOKS_LIKE[reason]}")
 
 
 def _check_texts_and_cards(texts: tuple[tuple[str, str, int], ...]) -> None:
-    """Field, text and most characters: each is short enough, and none holds a card number."""
+    """Field, text and most characters: each is short enough, and none holds a card number or a secret."""
     _check_texts(texts)
     _check_cards((field, text) for field, text, _ in texts)
 
@@ -492,7 +498,7 @@ def check_time(time_ms: int) -> None:
 
 
 def check_cards(fields: Iterable[tuple[str, str]]) -> None:
-    """Raises `Refused` where a text, given with its field's name, holds what looks like a card number."""
+    """Raises `Refused` where a text, given with its field's name, holds what looks like a card number or a secret."""
     _check_cards(fields)
 
 

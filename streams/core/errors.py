@@ -225,6 +225,7 @@ _KINDS = (
     ErrorKind(code="amount_invalid", type=_INVALID, http_status=400, message="{detail}"),
     ErrorKind(code="currency_unknown", type=_INVALID, http_status=400, message="{detail}"),
     ErrorKind(code="card_number_refused", type=_INVALID, http_status=400, message="{detail}"),
+    ErrorKind(code="secret_refused", type=_INVALID, http_status=400, message="{detail}"),
     ErrorKind(code="account_invalid", type=_INVALID, http_status=403, message="{detail}"),
     ErrorKind(
         code="idempotency_error",
@@ -374,6 +375,7 @@ class CommandError(CoreError):
             type=kind.type,
             code=kind.said or code,
             message=kind.message.format_map(names),
+    "secret": "secret_refused",
             param=param,
             decline_code=decline_code,
             retryable=kind.retryable,

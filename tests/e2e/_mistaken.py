@@ -148,8 +148,9 @@ def endpoints(confided: Confided, receiver: Receiver) -> None:
 
 
 def upstream(confided: Confided) -> None:
-    """Intents that are refused, for a card number among other things, and bytes that are no record, on ten topics."""
-    card = confided.planted.card("4000")
+    """Intents that are refused, for a card number or a secret among other things, and bytes that are no record, on ten topics."""
+    card, whole = confided.planted.card("4000"), {"tenant": "acme", "amount_minor": 1, "currency": "EUR"}
+    secret = f"pi_{'0' * 24}_secret_{confided.planted.marker('a client secret')}"
     person = {
         "billing_name": confided.planted.marker("a name"),
         "receipt_email": f"{confided.planted.marker('an e-mail')}@example.com",
@@ -160,6 +161,10 @@ def upstream(confided: Confided) -> None:
         PaymentIntent(tenant="acme", intent_key=f"refused-{card}", amount_minor=1, currency="EUR", personal=person),
         PaymentIntent(tenant="acme", intent_key="taken", amount_minor=900, currency="EUR", payment_method="pm_card_visa", personal=person),
     ]  # fmt: skip
+    for number, value in enumerate((confided.key, secret)):
+        for given in ({"description": f"see {value}"}, {"metadata": {"key": value}}, {"request_id": value}):
+            named = next(iter(given))
+            intents.append(PaymentIntent(intent_key=f"secret-{number}-{named}", **whole, **given))
     producer = Producer(producer_config(confided.stack.read.kafka))
     for one in intents:
         confided.poison.add(codec.encode(one))
@@ -167,7 +172,7 @@ def upstream(confided: Confided) -> None:
     for topic in POISONED:
         for head in (b"", b"\x00\x00\x00\xff\xff", b"\x00\x00\x00\x00\x01"):
             value = (
-                head + f'{{"pan": "{card}", "name": "{confided.planted.marker(f"poison on {topic.name}")}"}}'.encode()
+                head + f'{{"pan": "{card}", "key": "{confided.key}", "name": "{confided.planted.marker(f"poison on {topic.name}")}"}}'.encode()
             )
             key = f"acme/{confided.planted.marker(f'a key of poison on {topic.name}')}".encode()
             confided.poison.add(value)

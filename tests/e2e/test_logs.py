@@ -129,6 +129,7 @@ def _landed(stack: RunningStack, confided: Confided) -> None:
     for table, fact in (
         ("payment_events", f"payment_id = '{newest}'"),
         ("rejections", "reason = 'card_number'"),
+        ("rejections", "reason = 'secret'"),
         ("webhook_attempts", "1"),
     ):
         query = f"SELECT count() FROM clearline.{table} WHERE {fact}"

@@ -23,8 +23,7 @@ from connectors.clickhouse.landing._tables import (
     WEBHOOK_ATTEMPTS,
     Row,
 )
-from schemas import catalogue, codec, records
-from schemas.card_numbers import holds_card_number, masked
+from schemas import catalogue, codec, records, unkept
 from schemas.currencies import EXPONENTS
 from schemas.errors import DecodingError
 
@@ -155,7 +154,7 @@ def _add_error(rows: Rows, raw: Raw, reason: str, message: str) -> bool:
     rows.by_table.setdefault(ERRORS.name, []).append(
         (
             reason,
-            masked(message),
+            unkept.masked(message),
             _kept(raw.key),
             _kept(raw.value),
             raw.value is None,
@@ -169,8 +168,8 @@ def _add_error(rows: Rows, raw: Raw, reason: str, message: str) -> bool:
 
 
 def _kept(raw: bytes | None) -> bytes:
-    """The bytes of a record that can't be read, without those that a card number stands in: its place tells where they are."""
-    return b"" if raw is None or holds_card_number(raw) else raw
+    """The bytes of a record that can't be read, without those that a card number or a secret stands in: its place tells where they are."""
+    return b"" if raw is None or unkept.holds(raw) else raw
 
 
 def exponent(currency: str) -> int:

@@ -15,9 +15,9 @@ from typing import Any, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.providers.errors import Fenced, GatewayStopped, UntranslatableRequest
+from connectors.providers.errors import UntranslatableRequest
 from connectors.providers.gateway import _pending, _translation
-from connectors.providers.gateway._items import Item, Pending, Place, Produce, Reading, positioned
+from connectors.providers.gateway._items import Item, Pending, Place, Reading, positioned
 from connectors.providers.gateway._settings import (
     BATCH_MAX,
     IN_FLIGHT_MAX,
@@ -25,12 +25,12 @@ from connectors.providers.gateway._settings import (
     SPAN_PAUSED_AT,
     GatewaySettings,
 )
-from connectors.providers.gateway._transactions import CLIENT_LOG_LEVEL, Transactions
 from connectors.providers.gateway._window import Window
-from schemas.card_numbers import holds_card_number
-from schemas.catalogue import PROVIDER_REQUESTS, RECORDS_REJECTED
-from schemas.clients import consumer_config
+from schemas import stopping, unkept
+from schemas.catalogue import PROVIDER_REQUESTS, RECORDS_REJECTED, REJECTION_BYTES_MAX
+from schemas.clients import TURNS, consumer_config
 from schemas.errors import DecodingError
+from schemas.transactions import CLIENT_LOG_LEVEL, Produce, Transactions
 
 COMMITTED_DEADLINE_S = 60.0
 IDLE_POLL_S = 0.05
@@ -106,7 +106,12 @@ class Pump:
 
     def run(self) -> None:
         """Read, hand on, commit; until stopped."""
-        self._transactions = transactions = Transactions(self._kafka, transactional_id=f"{self._group}-{self._worker}")
+        self._transactions = transactions = Transactions(
+            self._kafka,
+            transactional_id=f"{self._group}-{self._worker}",
+            record_bytes_max=REJECTION_BYTES_MAX,
+            turns=TURNS,
+        )
         self._consumer = Consumer(self._consumer_settings())
         try:
             self._consumer.subscribe(
@@ -188,7 +193,7 @@ class Pump:
         for message in messages:
             error = message.error()
             if error is not None:
-                self._check(error)
+                stopping.check(error, log)
                 continue
             partition, offset = cast("int", message.partition()), cast("int", message.offset())
             window = self._windows.get(partition)
@@ -203,18 +208,6 @@ class Pump:
                 readings.append(Reading(asked=asked, place=place, offset=offset))
         if readings:
             self._handler.accept(readings)
-
-    @staticmethod
-    def _check(error: KafkaError) -> None:
-        if error.code() == KafkaError.FENCED_INSTANCE_ID:
-            raise Fenced(f"another gateway with this CLEARLINE_WORKER runs: {error.str()}")
-        # An error event of a consumer that is finished for good has this code, and `fatal()` says no all the same. It comes once; whoever passes
-        # over it polls a dead consumer for ever. A broker that is killed amid a join can fence a static member by its own retry.
-        if error.code() == KafkaError._FATAL:
-            raise GatewayStopped(f"Kafka ended this consumer: {error.str()}; start again, open requests are repeated")
-        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
-            raise GatewayStopped(f"Kafka: {error.str()}; make the topics of the catalogue, then start again")
-        log.warning("Kafka: %s", error.str())
 
     # -- committing -----------------------------------------------------------------------------------------------------------
 
@@ -240,7 +233,8 @@ class Pump:
         said = [
             positioned(self._places[at.partition], position=at.offset, metadata=at.metadata or "") for at in offsets
         ]
-        if transactions.commit([*batch, *said], offsets, self._consumer.consumer_group_metadata()):
+        records = (record for item in (*batch, *said) for record in item.records)
+        if transactions.commit(records, offsets=offsets, group=self._consumer.consumer_group_metadata()):
             self._items = later
         else:
             # Marked already, and so not to be marked again.
@@ -349,5 +343,5 @@ def _rejected(message: Message, place: Place, refusal: DecodingError | Untransla
         key=message.key(),
         value=message.value(),
     )
-    key = None if holds_card_number(message.key()) else message.key()
+    key = None if unkept.holds(message.key()) else message.key()
     return Item(place, (Produce(RECORDS_REJECTED.name, key, value),), marks_done=True)

@@ -10,8 +10,7 @@ import msgspec
 
 from connectors.providers.base import Notice, Operation, OperationKind, Outcome, OutcomeKind
 from connectors.providers.errors import UntranslatableRequest
-from schemas import codec
-from schemas.card_numbers import holds_card_number, masked
+from schemas import codec, unkept
 from schemas.catalogue import PAYMENTS_INPUTS, PROVIDER_REQUESTS, SETTLEMENT_INPUTS
 from schemas.errors import DecodingError
 from schemas.records import (
@@ -287,7 +286,7 @@ def rejection(
     key: bytes | None,
     value: bytes | None,
 ) -> bytes:
-    """The encoded `Rejection` of a record that holds no usable request; without what looks like a card number."""
+    """The encoded `Rejection` of a record that holds no usable request; without what looks like a card number or a secret."""
     reason = error.reason if isinstance(error, DecodingError) else error.code
     return codec.encode(
         Rejection(
@@ -295,11 +294,11 @@ def rejection(
             source_partition=partition,
             source_offset=offset,
             source_timestamp_ms=timestamp_ms,
-            key=None if holds_card_number(key) else key,
-            value=None if holds_card_number(value) else value,
+            key=None if unkept.holds(key) else key,
+            value=None if unkept.holds(value) else value,
             value_sha256=hashlib.sha256(value or b"").hexdigest(),
             reason=cast("RejectionReason", reason),  # the codec refuses any other
-            message=masked(str(error))[:MESSAGE_CHARACTERS_MAX],
+            message=unkept.masked(str(error))[:MESSAGE_CHARACTERS_MAX],
             component=COMPONENT,
         )
     )

@@ -48,7 +48,8 @@ Request = dict[str, Any]
 def refused(status: int, code: str) -> bool:
     """Whether the request itself was refused, rather than what it met: a state, a decline, an id that is none."""
     return status == 400 and (
-        code.startswith("parameter_") or code in ("card_number_refused", "card_data_refused", "request_unreadable")
+        code.startswith("parameter_")
+        or code in ("card_number_refused", "card_data_refused", "request_unreadable", "secret_refused")
     )
 
 

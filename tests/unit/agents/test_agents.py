@@ -24,6 +24,7 @@ from streams.runtime import Batch, Output, Record, StateView
 
 PARTITIONS = 4
 NOW_MS = 1_800_000_000_000
+SECRET = "sk_test_mfrggzdfmztwq2lknnwg23tpobyxe43u"
 ACME = Tenant(tenant="acme", version=1)
 ATTRIBUTION = Attribution(actor_kind="api_key", actor_id="key_1", request_id="req_1", idempotency_key="k1")
 
@@ -126,6 +127,34 @@ def test_a_card_number_is_rejected_without_its_bytes():
     assert decoded(output).reason == "card_number"
     assert b"4242424242424242" not in output.value
     assert output.key is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"description": f"see {SECRET}"},
+        {"metadata": {"key": SECRET}},
+        {"metadata": {SECRET[:40]: "x"}},
+        {"customer": SECRET},
+        {"intent_key": SECRET},
+        {"request_id": SECRET},
+        {"upstream": SECRET},
+        {"payment_method": SECRET},
+        {"tenant": SECRET},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_secret_is_rejected_without_its_bytes(given):
+    """A secret key in any text of an intent goes no further: the rejection says which field, and holds nothing of it."""
+    whole = {"tenant": "acme", "intent_key": "o1", "amount_minor": 5, "currency": "EUR", "payment_method": "pm"}
+    came = record("payment.intents", PaymentIntent(**{**whole, **given}), key=f"acme/{SECRET}")
+    (output,) = run(intake.Intake(tenants=Table({b"acme": ACME}), clock=Clock()), intake.reject, came)
+    rejected = decoded(output)
+    assert output.topic == RECORDS_REJECTED.name
+    assert rejected.reason == ("unknown_tenant" if "tenant" in given else "secret")
+    assert rejected.field in given
+    assert SECRET[8:24].encode() not in output.value
+    assert (output.key, rejected.value, len(rejected.value_sha256)) == (None, None, 64)
 
 
 def inputs(*messages, partition: int) -> list[Record]:

@@ -10,6 +10,7 @@ from streams.agents._records import Rejected, rejection
 from streams.runtime import Record
 
 CARD = b"4242-4242-4242-4242"
+SECRET = b"sk_test_mfrggzdfmztwq2lknnwg23tpobyxe43u"
 
 
 def rejected(*, key: bytes, value: bytes, message: str = "no header") -> Rejection:
@@ -28,7 +29,21 @@ def test_a_record_is_kept_as_it_came() -> None:
     assert (found.key, found.value, found.message) == (b"acme/1", b"\x03nonsense 42424242", "no header")
 
 
-@pytest.mark.parametrize("around", [b"%b", b'{"number": "%b"}', b"\x00\x00\xff\xfe%b\xff"])
+AROUND = pytest.mark.parametrize("around", [b"%b", b'{"number": "%b"}', b"\x00\x00\xff\xfe%b\xff"])
+
+
+@AROUND
+def test_a_secret_is_not_kept_whatever_it_stands_in(around: bytes) -> None:
+    """Neither in value, key or message, nor where somebody takes it for a tenant's id."""
+    record = Record(topic="t", partition=1, offset=2, timestamp_ms=3, key=SECRET, value=around % SECRET)
+    told = Rejected(reason="unknown_tenant", message=f"no {SECRET.decode()}", tenant=SECRET.decode())
+    found = codec.decode(rejection("intake")(record, told).value)
+    assert isinstance(found, Rejection)
+    assert (found.key, found.value, found.tenant) == (None, None, "*" * len(SECRET))
+    assert SECRET not in codec.encode(found)
+
+
+@AROUND
 def test_a_card_number_is_not_kept_whatever_it_stands_in(around: bytes) -> None:
     """Nobody can say what bytes that are no record mean, but that there are a card's digits in them can be seen."""
     found = rejected(key=b"acme/" + CARD, value=around % CARD, message=f"the key is b'acme/{CARD.decode()}'")

@@ -91,9 +91,10 @@ def test_what_cannot_be_booked_is_kept_byte_for_byte(value, reason):
     assert "ledger_entries" not in rows.by_table
 
 
-def test_what_cannot_be_read_is_kept_without_a_card_number():
+@pytest.mark.parametrize("value", [b"4242 4242 4242 4242", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+def test_what_cannot_be_read_is_kept_without_a_card_number_or_a_secret(value):
     """Where one stands, the row has place and reason, and no bytes."""
-    rows = _rows.build(raws(EVENTS, b'\x00\x00{"number": "4242 4242 4242 4242"}'))
+    rows = _rows.build(raws(EVENTS, b'\x00\x00{"number": "%b"}' % value))
     (kept,) = named(_tables.ERRORS, rows)
     assert (kept["value"], kept["value_is_null"], kept["key"], kept["_offset"]) == (b"", False, b"key", 0)
     assert kept["reason"]

@@ -1,13 +1,16 @@
 import pytest
 from msgspec.structs import replace
 
+from schemas.card_numbers import has_card_number
 from schemas.currencies import AMOUNT_MINOR_MAX
 from schemas.records import Attribution, PaymentCommand, PaymentIntent, Tenant
 from streams.core import Refused, check_command, check_intent, ids
-from streams.core.checks import check_tenant, has_card_number, safe_text
+from streams.core.checks import check_tenant, safe_text
 from tests.unit.core.world import World
 
 CARD = "4242424242424242"
+SECRET = "rk_live_4eC39HqLyjWDarjtT1zdp7dc"
+CLIENT_SECRET = "pi_0123456789abcdef01234567_secret_mfrggzdfmztwq2lknnwg23tpob"
 INTENT = PaymentIntent(
     tenant="acme",
     intent_key="order-1",
@@ -94,6 +97,7 @@ def test_generated_idempotency_keys_pass():
         ("intent_key", "a" * 256, "invalid_field"),
         ("intent_key", "a\nb", "invalid_field"),
         ("intent_key", CARD, "card_number"),
+        ("intent_key", SECRET, "secret"),
         ("amount_minor", 0, "invalid_amount"),
         ("amount_minor", -5, "invalid_amount"),
         ("amount_minor", AMOUNT_MINOR_MAX + 1, "invalid_amount"),
@@ -102,28 +106,34 @@ def test_generated_idempotency_keys_pass():
         ("capture_method", "unrecognized", "invalid_field"),
         ("payment_method", "", "invalid_field"),
         ("payment_method", CARD, "card_number"),
+        ("payment_method", SECRET, "secret"),
         ("customer", "c" * 256, "invalid_field"),
         ("description", "d" * 1001, "invalid_field"),
         ("description", f"paid with {CARD}", "card_number"),
+        ("description", f"paid with {CLIENT_SECRET}", "secret"),
         ("metadata", {str(number): "x" for number in range(51)}, "invalid_field"),
         ("metadata", {"k" * 41: "x"}, "invalid_field"),
         ("metadata", {"": "x"}, "invalid_field"),
         ("metadata", {"k": "v" * 501}, "invalid_field"),
         ("metadata", {"k": CARD}, "card_number"),
+        ("metadata", {"k": SECRET}, "secret"),
         ("metadata", {CARD: "v"}, "card_number"),
+        ("metadata", {SECRET[:40]: "v"}, "secret"),
         ("upstream", "u" * 256, "invalid_field"),
         ("request_id", CARD, "card_number"),
+        ("request_id", SECRET, "secret"),
         ("traceparent", "nonsense", "invalid_field"),
     ],
 )
 def test_an_intent_that_breaks_its_contract_is_refused(field, value, reason):
-    """Typed, naming the field, without the card number in the message; the intact one passes."""
+    """Typed, naming the field, without the card number or secret in the message; the intact one passes."""
     check_intent(INTENT)
     with pytest.raises(Refused) as caught:
         check_intent(replace(INTENT, **{field: value}))
     assert caught.value.reason == reason
     assert caught.value.field == field
     assert CARD not in caught.value.message
+    assert SECRET not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -138,10 +148,12 @@ def test_an_intent_that_breaks_its_contract_is_refused(field, value, reason):
         ("currency", "XXX", "unknown_currency"),
         ("capture_method", "unrecognized", "invalid_field"),
         ("payment_method", CARD, "card_number"),
+        ("payment_method", SECRET, "secret"),
         ("payment_method", "p" * 256, "invalid_field"),
         ("customer", "c" * 256, "invalid_field"),
         ("description", "d" * 1001, "invalid_field"),
         ("metadata", {"k": CARD}, "card_number"),
+        ("metadata", {"k": SECRET}, "secret"),
         ("fingerprint", "f" * 129, "invalid_field"),
         ("correlation_id", "c" * 256, "invalid_field"),
         ("reply_partition", -1, "invalid_field"),
@@ -168,8 +180,11 @@ def test_a_command_that_breaks_its_contract_is_refused(field, value, reason):
         ("idempotency_key", "k" * 256, "invalid_field"),
         ("actor_id", "a" * 256, "invalid_field"),
         ("on_behalf_of", CARD, "card_number"),
+        ("on_behalf_of", SECRET, "secret"),
         ("reason", CARD, "card_number"),
+        ("reason", SECRET, "secret"),
         ("request_id", CARD, "card_number"),
+        ("request_id", SECRET, "secret"),
         ("traceparent", "00-xyz", "invalid_field"),
     ],
 )

@@ -244,9 +244,9 @@ def test_an_inquiry_that_names_no_request_is_refused(request_id, object_id):
     assert caught.value.code == "invalid_field"
 
 
-def test_a_rejection_keeps_no_card_number():
-    """Bytes with what looks like a card number are named by place and digest only, and the message masks it."""
-    card = b"4242 4242 4242 4242"
+@pytest.mark.parametrize("card", [b"4242 4242 4242 4242", b"sk_test_4eC39HqLyjWDarjtT1zdp7dc"])
+def test_a_rejection_keeps_no_card_number_and_no_secret(card):
+    """Bytes with what looks like one are named by place and digest only, and the message masks it."""
     error = WrongRecord(f"the key is {card.decode()}")
     encoded = rejection(error, topic="t", partition=2, offset=9, timestamp_ms=5, key=b"a/" + card, value=b"\x03" + card)
     found = codec.decode(encoded)
