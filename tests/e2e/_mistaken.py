@@ -172,7 +172,8 @@ def upstream(confided: Confided) -> None:
     for topic in POISONED:
         for head in (b"", b"\x00\x00\x00\xff\xff", b"\x00\x00\x00\x00\x01"):
             value = (
-                head + f'{{"pan": "{card}", "key": "{confided.key}", "name": "{confided.planted.marker(f"poison on {topic.name}")}"}}'.encode()
+                head
+                + f'{{"pan": "{card}", "key": "{confided.key}", "name": "{confided.planted.marker(f"poison on {topic.name}")}"}}'.encode()
             )
             key = f"acme/{confided.planted.marker(f'a key of poison on {topic.name}')}".encode()
             confided.poison.add(value)
