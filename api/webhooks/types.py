@@ -24,6 +24,8 @@ ENABLED_EVENTS_MAX = 200
 TYPE_CHARS_MAX = 100
 
 _ID_DIGITS = 24
+_HOLDS = "authorization_hold:"
+"""Accounts of what providers hold of authorisations; the ledger's word."""
 
 
 TOLD = (PaymentEvent, PayoutEvent, CustomerEvent)
@@ -57,20 +59,27 @@ def companion_id(event_id: str, kind: str) -> str:
 
 
 def _companions(event: PaymentEvent) -> Iterator[str]:
+    """What is told of the charge. That it succeeded is told once: when it is authorised, or captured without having been."""
+    if event.charge is None:
+        return
     match event.type:
-        case "payment_intent.succeeded" | "payment_intent.amount_capturable_updated" if event.charge is not None:
-            # Of what follows an authorisation the charge was told already: of a capture, that is.
-            manual = event.payment is not None and event.payment.capture_method == "manual"
-            if manual and event.type == "payment_intent.succeeded":
-                return
-            if event.from_status not in ("requires_capture", "succeeded"):
+        case "payment_intent.succeeded":
+            if _held_minor(event) >= 0:
                 yield "charge.succeeded"
-        case "payment_intent.payment_failed" if event.charge is not None:
+        case "payment_intent.amount_capturable_updated" if (held_minor := _held_minor(event)) > 0:
+            whole = event.payment is not None and held_minor == event.payment.amount_minor
+            yield "charge.succeeded" if whole else "charge.updated"
+        case "payment_intent.payment_failed":
             yield "charge.failed"
-        case "refund.created" if event.charge is not None:
+        case "refund.created":
             yield "charge.refunded"
         case _:
             return
+
+
+def _held_minor(event: PaymentEvent) -> int:
+    """What the event adds to the authorised amount, in minor units; negative: what it takes off."""
+    return sum(one.amount_minor for one in event.postings if one.account.startswith(_HOLDS))
 
 
 def wants(endpoint: WebhookEndpoint, kind: str) -> bool:

@@ -201,6 +201,8 @@ _NO_DISPUTE = records.DisputeObject()
 _NO_PROPOSAL = records.ProposalObject()
 _NO_DECISION = records.RoutingDecision()
 _NO_CONVERSION = records.FxFact()
+_HOLDS = "authorization_hold:"
+"""Accounts of what providers hold of authorisations; the ledger's word."""
 
 
 def _payment_event(event: records.PaymentEvent) -> Row:
@@ -309,7 +311,13 @@ def _payment_event(event: records.PaymentEvent) -> Row:
         payment.saved_method,
         payment.setup_future_usage,
         dispute.outcome_unknown,
+        held_minor(event),
     )
+
+
+def held_minor(event: records.PaymentEvent) -> int:
+    """What an event adds to the authorised amount, in minor units; negative: what it takes off."""
+    return sum(one.amount_minor for one in event.postings if one.account.startswith(_HOLDS))
 
 
 def _settlement_event(event: records.SettlementEvent) -> Row:
@@ -479,6 +487,7 @@ def _settlement_legs(event: records.SettlementEvent, raw: Raw) -> list[Row]:
 def _payout_event(event: records.PayoutEvent) -> Row:
     payout = event.payout or records.PayoutObject()
     transaction = event.transaction or records.PayoutTransaction()
+    proposal = event.proposal or records.PayoutProposal()
     return (
         event.tenant,
         event.payout_id,
@@ -513,6 +522,14 @@ def _payout_event(event: records.PayoutEvent) -> Row:
         event.cause_partition,
         event.cause_offset,
         event.ordinal,
+        payout.doubt,
+        payout.conflict,
+        proposal.id,
+        proposal.resolution,
+        proposal.reference,
+        proposal.reason,
+        proposal.proposed_by,
+        proposal.approved_by,
     )
 
 

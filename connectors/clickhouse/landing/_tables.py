@@ -118,7 +118,7 @@ PAYMENT_EVENTS = Table(
         "transactions UInt32, fx_from_minor Int64, fx_from_currency String, fx_to_minor Int64, fx_to_currency String, fx_rate String, "
         "charge_has_texts Bool, charge_description String, charge_metadata Map(String, String), "
         "refund_metadata Map(String, String), dispute_metadata Map(String, String), "
-        "saved_method String, setup_future_usage String, dispute_outcome_unknown Bool, "
+        "saved_method String, setup_future_usage String, dispute_outcome_unknown Bool, held_minor Int64, "
         f"{_PLACE}"
     ),
 )
@@ -159,7 +159,9 @@ PAYOUT_EVENTS = Table(
         "amount_minor Int64, destination String, description String, metadata Map(String, String), automatic Bool, "
         "window_id String, provider_reference String, failure_code String, failure_message String, outcome_unknown Bool, "
         "created_ms Int64, due_ms Int64, paid_ms Int64, transaction_id String, transaction_minor Int64, "
-        f"postings UInt32, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
+        f"postings UInt32, {_ATTRIBUTION}, {_CAUSE}, doubt String, conflict String, proposal_id String, "
+        "proposal_resolution String, proposal_reference String, proposal_reason String, proposed_by String, "
+        f"approved_by String, {_PLACE}"
     ),
 )
 PAYMENT_INPUTS = Table(

@@ -7,7 +7,6 @@ import json
 import msgspec
 import pytest
 import stripe
-from msgspec.structs import replace
 
 from api.http import versions
 from api.webhooks import types
@@ -22,11 +21,14 @@ from schemas.records import (
     PaymentObject,
     PayoutEvent,
     PayoutObject,
+    Posting,
     RefundObject,
     SealedField,
     SetupObject,
     WebhookEndpoint,
 )
+from tests.unit.core.situations import SITUATIONS
+from tests.unit.core.world import World
 
 PAYMENT = PaymentObject(
     id="pi_1", status="succeeded", amount_minor=1_250, currency="EUR", capture_method="automatic", created_ms=999_000
@@ -49,6 +51,14 @@ EVENT = PaymentEvent(
 PLACE = ("payments.events", 3, 42)
 
 
+def held(amount_minor: int) -> tuple[Posting, ...]:
+    """So much more is authorised, or, negative, less."""
+    return (
+        Posting(account="authorization_hold:northpay", amount_minor=amount_minor, currency="EUR"),
+        Posting(account="authorized_funds:acme", amount_minor=-amount_minor, currency="EUR"),
+    )
+
+
 def endpoint(name: str = "we_1", **changes) -> WebhookEndpoint:
     """An endpoint of acme that hears of everything."""
     fields = {"tenant": "acme", "enabled_events": ("*",), "status": "enabled", "created_ms": 1, "api_version": "v"}
@@ -65,11 +75,11 @@ def queued(*endpoints: WebhookEndpoint, event: PaymentEvent = EVENT) -> list[tup
     ("changes", "heard"),
     [
         ({}, ["payment_intent.succeeded", "charge.succeeded"]),
-        ({"from_status": "requires_capture"}, ["payment_intent.succeeded"]),
+        ({"postings": held(-1_250)}, ["payment_intent.succeeded"]),
         ({"charge": None}, ["payment_intent.succeeded"]),
-        ({"payment": replace(PAYMENT, capture_method="manual")}, ["payment_intent.succeeded"]),
-        ({"type": "payment_intent.amount_capturable_updated"}, ["payment_intent.amount_capturable_updated", "charge.succeeded"]),
-        ({"type": "payment_intent.amount_capturable_updated", "from_status": "requires_capture"}, ["payment_intent.amount_capturable_updated"]),
+        ({"type": "payment_intent.amount_capturable_updated", "postings": held(1_250)}, ["payment_intent.amount_capturable_updated", "charge.succeeded"]),
+        ({"type": "payment_intent.amount_capturable_updated", "postings": held(250)}, ["payment_intent.amount_capturable_updated", "charge.updated"]),
+        ({"type": "payment_intent.amount_capturable_updated"}, ["payment_intent.amount_capturable_updated"]),
         ({"type": "payment_intent.payment_failed"}, ["payment_intent.payment_failed", "charge.failed"]),
         ({"type": "refund.created"}, ["refund.created", "charge.refunded"]),
         ({"type": "charge.dispute.created"}, ["charge.dispute.created"]),
@@ -79,6 +89,30 @@ def queued(*endpoints: WebhookEndpoint, event: PaymentEvent = EVENT) -> list[tup
 def test_told(changes, heard):
     """An event is told under its own type and, where Stripe tells of the charge too, once more under the charge's."""
     assert [one.type for one in types.told(msgspec.structs.replace(EVENT, **changes))] == heard
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_that_a_charge_succeeded_is_told_once(name):
+    """Authorised, raised, captured at once, later, in parts, by two operators' word: once each charge that did, never one that did not."""
+    world = World()
+    SITUATIONS[name](world)
+    told = [(event, one.type) for event in world.events for one in types.told(event)]
+    succeeded = [event.charge.id for event, kind in told if kind == "charge.succeeded"]
+    assert len(succeeded) == len(set(succeeded))
+    last = world.events[-1].payment if world.events else PaymentObject()
+    if last.status in ("succeeded", "requires_capture"):
+        assert succeeded == [last.latest_charge]
+    assert all(event.charge.status == "succeeded" for event, kind in told if kind == "charge.succeeded")
+
+
+def test_a_raised_authorisation_is_an_update_of_its_charge():
+    """With the new amount; beside the payment's own event."""
+    world = World()
+    SITUATIONS["incremented"](world)
+    raised = world.events[-1]
+    assert [one.type for one in types.told(raised)] == ["payment_intent.amount_capturable_updated", "charge.updated"]
+    said = json.loads(types.body(raised, event_type="charge.updated", api_version=versions.NEWEST, livemode=False))
+    assert (said["data"]["object"]["object"], said["data"]["object"]["amount"]) == ("charge", 1_500)
 
 
 def test_ids_and_order():
