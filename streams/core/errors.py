@@ -352,6 +352,20 @@ _KINDS = (
         http_status=400,
         message="This payout is {status}. Only a pending payout can be canceled: one that the provider was not asked for yet.",
     ),
+    ErrorKind(
+        code="payout_inquiry_not_possible",
+        said="nothing_to_inquire",
+        type=_INVALID,
+        http_status=400,
+        message="There is nothing to ask the provider about this payout: {why}. Name one that is in transit, or that its provider contradicts.",
+    ),
+    ErrorKind(
+        code="payout_proposal_missing",
+        said="proposal_missing",
+        type=_INVALID,
+        http_status=404,
+        message="This payout has no open proposal {proposal}. It may be approved already, or another took its place.",
+    ),
 )
 
 CATALOGUE: dict[str, ErrorKind] = {kind.code: kind for kind in _KINDS}
@@ -361,6 +375,7 @@ _OF_REASON: dict[str, str] = {
     "invalid_amount": "amount_invalid",
     "unknown_currency": "currency_unknown",
     "card_number": "card_number_refused",
+    "secret": "secret_refused",
     "unknown_tenant": "account_invalid",
 }
 
@@ -375,7 +390,6 @@ class CommandError(CoreError):
             type=kind.type,
             code=kind.said or code,
             message=kind.message.format_map(names),
-    "secret": "secret_refused",
             param=param,
             decline_code=decline_code,
             retryable=kind.retryable,

@@ -17,7 +17,8 @@ from schemas.records import (
     PayoutResult,
     Tenant,
 )
-from streams.core import checks, ids, keys, tenants
+from streams.core import checks, ids, keys, payout_operators, tenants
+from streams.core._payout_keys import came_before, remembered
 from streams.core._texts import merged
 from streams.core.checks import (
     DESCRIPTION_CHARS_MAX,
@@ -39,9 +40,6 @@ from streams.core.errors import CommandError, Refused, of_refusal
 from streams.core.payouts import OPERATION, Flow, Money, PayoutStep, payout_object
 from streams.core.state import Clock, Payout, PayoutClaim, PayoutTerms, decode, decode_configuration, encode
 from streams.core.state import Flow as FlowState
-
-UPDATES_KEPT_MAX = 16
-"""Updates of one payout whose keys are remembered; an older one that comes again is carried out again."""
 
 ASKED_PER_TICK_MAX = 1_000
 """Bounds the work of one tick; what is left is for the next one."""
@@ -143,6 +141,7 @@ def _as_made(payout: Payout) -> Payout:
         failure_code="",
         failure_message="",
         doubt="",
+        conflict="",
         paid_ms=0,
     )
 
@@ -167,29 +166,37 @@ def _update(step: PayoutStep, asked: PayoutCommand) -> None:
     payout = step.payout
     if payout is None:
         raise CommandError("object_missing", what="payout", param="id")
-    name = asked.attribution.idempotency_key
-    key, digest = ids.fingerprint(name.encode()), ids.fingerprint(asked.fingerprint.encode())
-    before = dict(payout.updates).get(key)
-    if name == payout.idempotency_key or before not in (None, digest):
-        raise CommandError("idempotency_error", param="idempotency_key")
-    if before is None:
+    replayed = came_before(payout, asked)
+    if not replayed:
         metadata = merged(payout.metadata, asked.metadata, cleared=asked.metadata_cleared)
         if len(metadata) > METADATA_KEYS_MAX:
             detail = f"metadata would have {len(metadata)} keys; at most {METADATA_KEYS_MAX} are allowed."
             raise CommandError("parameter_invalid", param="metadata", detail=detail)
         as_made = payout.metadata if payout.metadata_as_made is None else payout.metadata_as_made
-        changed = replace(
-            payout,
-            metadata=metadata,
-            metadata_as_made=as_made,
-            updates=((key, digest), *payout.updates)[:UPDATES_KEPT_MAX],
-        )
+        changed = replace(remembered(payout, asked), metadata=metadata, metadata_as_made=as_made)
         payout = step.record("payout.updated", changed, from_status=payout.status)
     made = payout_object(step.of, step.payout_id, payout)
-    _answer(step.input, asked, step.decision, payout=made, replayed=before is not None)
+    _answer(step.input, asked, step.decision, payout=made, replayed=replayed)
 
 
-_HANDLERS = {"create": _create, "cancel": _cancel, "update": _update}
+def _operate(step: PayoutStep, asked: PayoutCommand) -> None:
+    """What an operator asks. A key that comes again is answered with the payout as it is then."""
+    payout = step.payout
+    if payout is None:
+        raise CommandError("object_missing", what="payout", param="payout")
+    replayed = came_before(payout, asked)
+    if not replayed:
+        payout = _OPERATIONS[asked.kind](step, payout, asked)
+    made = payout_object(step.of, step.payout_id, payout)
+    _answer(step.input, asked, step.decision, payout=made, replayed=replayed)
+
+
+_OPERATIONS = {
+    "inquire": payout_operators.inquire,
+    "propose": payout_operators.propose,
+    "approve": payout_operators.approve,
+}
+_HANDLERS = {"create": _create, "cancel": _cancel, "update": _update, **dict.fromkeys(_OPERATIONS, _operate)}
 
 
 def payable_minor(view: View, of: Flow) -> int:
@@ -275,7 +282,7 @@ def _check(asked: PayoutCommand) -> None:
     checks._check_tenant(asked.tenant)  # noqa: SLF001 - the same checks as every command's
     _check_attribution(asked.attribution)
     if asked.kind == "unrecognized":
-        _refuse("invalid_field", "kind", "kind must be claim, create, cancel or update.")
+        _refuse("invalid_field", "kind", "kind must be claim, create, cancel, update, inquire, propose or approve.")
     if not ids.is_payout_id(asked.payout_id):
         _refuse("invalid_field", "payout_id", "A payout id is po_ and 24 hexadecimal digits.")
     if asked.reply_partition is not None and asked.reply_partition < 0:
@@ -293,6 +300,9 @@ def _check(asked: PayoutCommand) -> None:
         ("description", asked.description, DESCRIPTION_CHARS_MAX),
         ("fingerprint", asked.fingerprint, FINGERPRINT_CHARS_MAX),
         ("correlation_id", asked.correlation_id, TEXT_CHARS_MAX),
+        ("resolution", asked.resolution, TEXT_CHARS_MAX),
+        ("reference", asked.reference, TEXT_CHARS_MAX),
+        ("proposal_id", asked.proposal_id, TEXT_CHARS_MAX),
     )
     _check_texts_and_cards(texts)
     _check_metadata(asked.metadata)

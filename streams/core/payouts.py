@@ -17,6 +17,7 @@ from schemas.records import (
     PayoutEvent,
     PayoutObject,
     PayoutOutcome,
+    PayoutProposal,
     PayoutRequest,
     PayoutResult,
     PayoutStatus,
@@ -38,7 +39,8 @@ OPERATION = "payout"
 Flow = tuple[str, str, str]
 """Tenant, provider and currency."""
 
-Signal = Literal["due", "cancel"] | PayoutOutcome
+Signal = Literal["due", "cancel", "proven"] | PayoutOutcome
+"""`proven`: two operators say that it was paid after all."""
 
 _NO_RESULT = PayoutResult()
 _SYSTEM = "settlement"
@@ -105,6 +107,8 @@ class PayoutStep:
         self.payout = None if value is None else decode(Payout, value)
         self._attribution = attribution
         self._money = money
+        self._written: int | None = None
+        """Where among the decision's writes the payout is."""
         self.postings: Postings = ()
         self.told: tuple[PayoutTransactionType, int] | None = None
 
@@ -135,7 +139,9 @@ class PayoutStep:
         self.record(row.event, replace(changed, status=row.to), from_status=payout.status)
         return True
 
-    def record(self, event_type: str, payout: Payout, *, from_status: PayoutStatus) -> Payout:
+    def record(
+        self, event_type: str, payout: Payout, *, from_status: PayoutStatus, proposal: PayoutProposal | None = None
+    ) -> Payout:
         """One event, and the payout as it is after it."""
         events = self.decision.events
         event_id = ids.event_id(self._digest, len(events))
@@ -167,6 +173,7 @@ class PayoutStep:
                 payout=payout_object(self.of, self.payout_id, payout),
                 postings=ledger.balanced(self.postings),
                 transaction=transaction,
+                proposal=proposal,
                 attribution=self.attribution(payout),
                 cause_topic=self.input.topic,
                 cause_partition=self.input.partition,
@@ -174,10 +181,19 @@ class PayoutStep:
                 ordinal=len(events),
             )
         )
-        self.decision.writes.append((self.key, encode(payout)))
+        self._keep(payout)
         if self._money is not None:
             self._money.save(self.decision)
         return payout
+
+    def _keep(self, payout: Payout) -> None:
+        """Written once, as it is after the last event."""
+        writes = self.decision.writes
+        if self._written is None:
+            self._written = len(writes)
+            writes.append((self.key, encode(payout)))
+        else:
+            writes[self._written] = (self.key, encode(payout))
 
     def attribution(self, payout: Payout) -> Attribution:
         """Who caused what happens: whoever sent the input, or time, under the request that made the payout."""
@@ -190,6 +206,10 @@ class PayoutStep:
             request_id=payout.request_id,
             idempotency_key=payout.idempotency_key,
         )
+
+    def take(self, kind: PayoutTransactionType, payout: Payout) -> None:
+        """The tenant has the amount no longer."""
+        self._move(kind, payout.amount_minor)
 
     def give_back(self, kind: PayoutTransactionType, payout: Payout) -> None:
         """The tenant has the amount again, to be paid out another time."""
@@ -206,8 +226,8 @@ class PayoutStep:
         return ids.input_digest(self.input.topic, self.input.partition, self.input.offset)
 
     def _conflict(self, payout: Payout, signal: Signal) -> bool:
-        if signal in ("due", "cancel"):
-            message = f"{self.payout_id} is {payout.status}: {signal} is for pending ones"
+        if signal in ("due", "cancel", "proven"):
+            message = f"{self.payout_id} is {payout.status}: {signal} is for others"
             raise InvariantBroken(message)
         if payout.conflict == signal:
             return False
@@ -222,6 +242,16 @@ Effect = Callable[[PayoutStep, Payout], Payout]
 def _ask(step: PayoutStep, payout: Payout) -> Payout:
     """The provider is asked for it; it can't be canceled any more."""
     number = payout.requests + 1
+    _request(step, payout, number)
+    return replace(payout, requests=number)
+
+
+def ask_again(step: PayoutStep, payout: Payout) -> None:
+    """The provider is asked what became of the newest request. It has that one's id, so whoever took it for a request would ask for nothing new."""
+    _request(step, payout, payout.requests, inquiry=payout.sequence + 1)
+
+
+def _request(step: PayoutStep, payout: Payout, number: int, *, inquiry: int = 0) -> None:
     step.decision.payout_requests.append(
         PayoutRequest(
             request_id=ids.request_id(step.payout_id, OPERATION, number),
@@ -233,10 +263,10 @@ def _ask(step: PayoutStep, payout: Payout) -> Payout:
             destination=payout.destination,
             description=payout.description,
             requested_ms=step.input.time_ms,
+            inquiry=inquiry,
             attribution=step.attribution(payout),
         )
     )
-    return replace(payout, requests=number)
 
 
 def _call_off(step: PayoutStep, payout: Payout) -> Payout:
@@ -282,6 +312,17 @@ def _returned(step: PayoutStep, payout: Payout) -> Payout:
     return _why(step, payout)
 
 
+def _made_after_all(step: PayoutStep, payout: Payout) -> Payout:
+    """The provider had made it: the tenant has the amount no longer (payout, paid_out)."""
+    amount_minor = payout.amount_minor
+    step.postings = (
+        *ledger.payout(step.provider, step.tenant, amount_minor, step.currency),
+        *ledger.paid_out(step.provider, amount_minor, step.currency),
+    )
+    step.take("payout", payout)
+    return replace(payout, failure_code="", failure_message="", paid_ms=step.input.time_ms)
+
+
 def _why(step: PayoutStep, payout: Payout) -> Payout:
     step.give_back("payout_failure", payout)
     result = step.result
@@ -321,6 +362,7 @@ ROWS: tuple[PayoutRow, ...] = (
     PayoutRow(source="paid", signals=("paid", "in_transit", "unknown"), to="paid"),
     PayoutRow(source="paid", signals=("failed", "canceled"), to="failed", event="payout.failed", effect=_returned),
     PayoutRow(source="failed", signals=("failed", "canceled", "in_transit", "unknown"), to="failed"),
+    PayoutRow(source="failed", signals=("proven",), to="paid", event="payout.paid", effect=_made_after_all),
 )
 """Whatever else a provider says is a contradiction: payout.conflict, recorded for a person to look at."""
 
@@ -344,6 +386,8 @@ def payout_object(of: Flow, payout_id: str, payout: Payout) -> PayoutObject:
         failure_code=payout.failure_code,
         failure_message=payout.failure_message,
         outcome_unknown=payout.doubt != "",
+        doubt=payout.doubt,
+        conflict=payout.conflict,
         created_ms=payout.created_ms,
         due_ms=payout.due_ms,
         paid_ms=payout.paid_ms,

@@ -351,6 +351,16 @@ class PayoutMoney(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """From when (ms since the epoch) a closed window's net may be paid out, and how much that is."""
 
 
+class ProposedPayout(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one operator found out of a payout, and another has yet to approve."""
+
+    id: str
+    resolution: str
+    reference: str
+    reason: str
+    proposed_by: str
+
+
 class Payout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A payout. Its flow and id are in its key."""
 
@@ -385,6 +395,7 @@ class Payout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The newest updates, newest first: what stands for the key of each, and for what was asked."""
     metadata_as_made: dict[str, str] | None = None
     """The metadata of its first answer, where that has changed since."""
+    proposal: ProposedPayout | None = None
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)

@@ -15,6 +15,8 @@ from connectors.clickhouse.landing import _rows
 from connectors.clickhouse.landing._log import Log
 from connectors.clickhouse.landing._rows import Place, Raw
 from schemas import codec, environment
+from streams.core import ids
+from tests.unit.core.test_payout_operators import operate
 from tests.unit.core.test_payouts import Till
 from tests.unit.core.world import TENANT
 
@@ -49,6 +51,24 @@ def _lives() -> Till:
     till.tell("failed", "returned", failure_code="no_account")
     till.tell("unknown", "in-transit")
     till.create(50, "pending")
+    return till
+
+
+def _resolved() -> Till:
+    """One held and then paid, one that failed and was paid all the same, one that is held and proposed about; of 10,000 settled."""
+    till = Till(settled_minor=10_000)
+    for key in ("held", "failed", "open"):
+        till.create(600, key, destination=f"ba_{key}")
+    till.tick()
+    till.tell("paid", "held", amount_minor=601)
+    till.tell("failed", "failed")
+    till.tell("paid", "failed")
+    till.tell("paid", "open", amount_minor=1)
+    for key in ("held", "failed"):
+        payout_id = ids.payout_id(TENANT, key)
+        proposed = operate(till, "propose", f"p-{key}", payout_id=payout_id, resolution="paid", reference=f"bank-{key}")
+        operate(till, "approve", f"a-{key}", who="bob", payout_id=payout_id, proposal_id=proposed.events[0].proposal.id)
+    operate(till, "propose", "p-open", payout_id=ids.payout_id(TENANT, "open"), resolution="failed")
     return till
 
 
@@ -90,6 +110,40 @@ def test_payouts_stand_as_their_newest_events_say_and_every_proof_holds(client):
         assert client.rows(f"SELECT * FROM {proof} WHERE NOT holds") == [], proof
     (sums,) = client.rows("SELECT payouts_minor, ledger_minor, transactions_minor, paid_minor FROM proof_payouts")
     assert sums == (taken, taken, taken, 600)
+
+
+def test_what_operators_resolved_is_proven_and_what_is_held_is_found(server):
+    """Every proof holds; each proposal has its row, with who said so and why; only what is open is left."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    client = migrate.open_database(environment.warehouse(f"{server}/{name}"))
+    try:
+        migrate.apply(client)
+        _land(client, _resolved())
+        for proof in PROOFS:
+            assert client.rows(f"SELECT * FROM {proof} WHERE NOT holds") == [], proof
+        (sums,) = client.rows("SELECT payouts_minor, paid_minor FROM proof_payouts")
+        assert sums == (1_800, 1_200)
+        found = client.rows(
+            "SELECT destination, proposal_resolution, proposal_reference, proposal_reason, proposed_by, approved_by, type "
+            "FROM payout_events WHERE proposal_id != '' ORDER BY _offset"
+        )
+        said = ("seen", "ada")
+        kinds = ("payout.resolution_proposed", "payout.resolution_approved")
+        assert found == [
+            *(
+                (f"ba_{key}", "paid", f"bank-{key}", *said, who, kind)
+                for key in ("held", "failed")
+                for who, kind in zip(("", "bob"), kinds, strict=True)
+            ),
+            ("ba_open", "failed", "", *said, "", kinds[0]),
+        ]
+        open_ones = client.rows(
+            "SELECT destination, doubt, conflict FROM payout_events ORDER BY sequence DESC LIMIT 1 BY payout_id"
+        )
+        assert [one for one in open_ones if one[1] or one[2]] == [("ba_open", "held", "")]
+    finally:
+        client.execute(f"DROP DATABASE IF EXISTS {name}")
+        client.close()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ from schemas.records import (
 )
 
 COMPONENT = "gateway"
+_INQUIRY = "_inquire_"
+"""Between the id of a request and the number of an inquiry about it."""
 ID_CHARACTERS_MAX = 255
 MESSAGE_CHARACTERS_MAX = 500
 
@@ -92,7 +94,9 @@ def _read_payout(request: PayoutRequest, *, key: bytes | None, value: bytes, tim
     _check_id(request.request_id)
     if request.amount_minor <= 0:
         raise UntranslatableRequest("invalid_amount", f"amount_minor {request.amount_minor} is not positive")
-    named = ProviderRequest(
+    if request.inquiry < 0:
+        raise UntranslatableRequest("invalid_field", f"inquiry {request.inquiry} is negative")
+    asked_about = ProviderRequest(
         request_id=request.request_id,
         tenant=request.tenant,
         payment_id=request.payout_id,
@@ -110,8 +114,21 @@ def _read_payout(request: PayoutRequest, *, key: bytes | None, value: bytes, tim
         currency=request.currency,
         destination=request.destination or None,
     )
-    made_ms = max(request.requested_ms, timestamp_ms)
-    return Asked(key=key, value=value, made_ms=made_ms, request=named, operation=operation, payout=request)
+    named = asked_about
+    if request.inquiry:
+        # Its own name among what is pending; at the provider it has none.
+        own_id = f"{request.request_id}{_INQUIRY}{request.inquiry}"
+        _check_id(own_id)
+        named = msgspec.structs.replace(asked_about, request_id=own_id)
+    return Asked(
+        key=key,
+        value=value,
+        made_ms=max(request.requested_ms, timestamp_ms),
+        request=named,
+        operation=operation,
+        payout=request,
+        about=asked_about if request.inquiry else None,
+    )
 
 
 def _check_id(request_id: str) -> None:
@@ -123,7 +140,7 @@ def _check_id(request_id: str) -> None:
 
 def _asked_about(inquiry: ProviderRequest) -> ProviderRequest:
     """The request whose id an inquiry's begins with. Raises `UntranslatableRequest`."""
-    about, found, _ = inquiry.request_id.rpartition("_inquire_")
+    about, found, _ = inquiry.request_id.rpartition(_INQUIRY)
     operation = about[len(inquiry.object_id) + 1 :].rpartition("_")[0]
     if not found or not inquiry.object_id or not about.startswith(f"{inquiry.object_id}_") or operation not in _KINDS:
         message = "an inquiry's request_id is that of the request that it asks about, _inquire_ and a number"

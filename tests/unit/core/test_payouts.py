@@ -8,6 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from schemas.records import Attribution, ClockTick, Movement, PayoutCommand, PayoutEvent, PayoutResult, Tenant
 from streams.core import Decision, InvariantBroken, ids, keys, settle
@@ -418,6 +419,7 @@ _STEPS = st.one_of(
         st.just("tell"),
         st.tuples(st.integers(0, 4), st.sampled_from(("paid", "failed", "unknown", "in_transit", "integrity_failure"))),
     ),
+    st.tuples(st.just("resolve"), st.tuples(st.integers(0, 4), st.sampled_from(("paid", "failed")))),
     st.tuples(st.just("again"), st.integers(0, 60)),
 )
 
@@ -439,6 +441,8 @@ def test_never_more_is_paid_out_than_was_settled_whatever_comes_in_which_order(s
             till.send("cancel", f"c{what}", of=f"k{what}")
         elif act == "tell":
             _tell(till, *what)
+        elif act == "resolve":
+            _resolve(till, *what)
         elif till.world.inputs:
             entry = till.world.inputs[what % len(till.world.inputs)]
             if not isinstance(entry.message, Tenant | ClockTick):
@@ -452,6 +456,26 @@ def _tell(till: Till, number: int, outcome: str) -> None:
         payout_id = payouts[number % len(payouts)]
         amount = next(event.payout.amount_minor for event in till.events if event.payout_id == payout_id)
         till.tell(outcome, payout_id=payout_id, amount_minor=amount)
+
+
+def _resolve(till: Till, number: int, resolution: str) -> None:
+    """Two operators say so, of a payout that may be in doubt or not."""
+    payouts = sorted({event.payout_id for event in till.events})
+    if not payouts:
+        return
+    key = f"o{len(till.world.inputs)}"
+    of = {"payout_id": payouts[number % len(payouts)], "provider": "northpay", "currency": "EUR", "tenant": TENANT}
+    for who, asked in (
+        ("ada", PayoutCommand(kind="propose", resolution=resolution, reference="b", fingerprint="p", **of)),
+        ("bob", PayoutCommand(kind="approve", proposal_id=ids.proposal_id(TENANT, of["payout_id"], key), fingerprint="a", **of)),
+    ):  # fmt: skip
+        name = key if who == "ada" else f"{key}a"
+        till.world.put(
+            replace(
+                asked,
+                attribution=Attribution(actor_kind="operator", actor_id=who, reason="seen", idempotency_key=name),
+            )
+        )
 
 
 def _audit(till: Till) -> None:

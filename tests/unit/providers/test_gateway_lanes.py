@@ -18,7 +18,7 @@ from connectors.providers.gateway._settling import Ports
 from connectors.providers.gateway._translation import Asked
 from schemas import codec
 from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS
-from schemas.records import ProviderRequest, ProviderResult
+from schemas.records import PayoutRequest, PayoutResult, ProviderRequest, ProviderResult
 from tests.unit.providers._world import World, client_of, simulated_world
 
 DEADLINE_S = 60.0
@@ -309,3 +309,41 @@ async def test_an_inquiry_that_gets_no_answer_is_parked_and_goes_on_after_a_rest
         assert emitted.told() == [("ch_1_authorize_1", "captured")] * 2
         assert emitted.resolved() == ["ch_1_authorize_1_inquire_7"]
         assert (emitted.done_offsets(), lanes.pending) == ([10], 0)
+
+
+def _payout(destination: str, *, inquiry: int = 0) -> Asked:
+    """A payout, or an operator's inquiry about it, as the fold makes them."""
+    request = PayoutRequest(
+        request_id="po_1_payout_1",
+        tenant="acme",
+        payout_id="po_1",
+        provider="northpay",
+        currency="EUR",
+        amount_minor=600,
+        destination=destination,
+        requested_ms=_translation.now_ms(),
+        inquiry=inquiry,
+    )
+    return _translation.read(key=b"acme/po_1", value=codec.encode(request), timestamp_ms=0)
+
+
+def _paid(emitted: Emitted) -> list[tuple[str, str]]:
+    values = [record.value for item in emitted.items for record in item.records if record.topic == "settlement.inputs"]
+    results = [codec.decode(value, expected=(PayoutResult,)) for value in values]
+    return [(one.request_id, one.outcome) for one in results]
+
+
+@pytest.mark.parametrize(
+    ("destination", "outcomes"),
+    [("ba_test_dropAfterPaying", ["unknown", "in_transit"]), ("ba_test_instant", ["paid", "paid"])],
+)
+async def test_an_inquiry_about_a_payout_makes_none(tmp_path, destination, outcomes):
+    """In doubt it is hurried, settled it is asked about again: each answer is the payout's own, and the provider has made one."""
+    async with lanes_over(tmp_path, SLOW) as (lanes, emitted):
+        lanes.accept(_readings(_payout(destination)))
+        await emitted.until(lambda: len(_paid(emitted)) == 1)
+        lanes.accept(_readings(_payout(destination, inquiry=3), first_offset=20))
+        await emitted.until(lambda: len(_paid(emitted)) == 2)
+        assert _paid(emitted) == [("po_1_payout_1", outcome) for outcome in outcomes]
+        assert sorted(emitted.done_offsets()) == [10, 20]
+        assert len(emitted.world.books.payouts("northpay", after=0, limit=9)) == 1

@@ -147,12 +147,29 @@ def test_a_payout_is_asked_for_under_its_own_key_and_answered_to_settlement():
 
 @pytest.mark.parametrize(
     ("changes", "key"),
-    [({"amount_minor": 0}, b"acme/po_1"), ({"request_id": ""}, b"acme/po_1"), ({}, b"acme/pi_1")],
+    [
+        ({"amount_minor": 0}, b"acme/po_1"),
+        ({"request_id": ""}, b"acme/po_1"),
+        ({"inquiry": -1}, b"acme/po_1"),
+        ({"inquiry": 1, "request_id": 255 * "x"}, b"acme/po_1"),
+        ({}, b"acme/pi_1"),
+    ],
 )
 def test_a_payout_that_makes_no_sense_is_not_asked_for(changes, key):
     """It is rejected, with the field's name."""
     with pytest.raises(UntranslatableRequest):
         read(key=key, value=codec.encode(msgspec.structs.replace(PAYOUT, **changes)), timestamp_ms=0)
+
+
+def test_an_inquiry_about_a_payout_asks_under_the_payouts_own_request():
+    """Among what is pending it has a name of its own; at the provider, and in the answer, it is the request that it asks about."""
+    inquiry = msgspec.structs.replace(PAYOUT, inquiry=4)
+    asked = read(key=b"acme/po_1", value=codec.encode(inquiry), timestamp_ms=9)
+    assert asked.about is not None
+    assert (asked.request.request_id, asked.about.request_id) == ("po_1_payout_1_inquire_4", "po_1_payout_1")
+    assert asked.operation == read(key=b"acme/po_1", value=codec.encode(PAYOUT), timestamp_ms=9).operation
+    made = result_of(asked, Outcome(kind=OutcomeKind.PAID_OUT, amount_minor=600, currency="EUR"), 1)
+    assert codec.decode(made.value, expected=(PayoutResult,)).request_id == "po_1_payout_1"
 
 
 def test_a_notice_of_a_payout_goes_to_settlement():
@@ -252,4 +269,4 @@ def test_a_rejection_keeps_no_card_number_and_no_secret(card):
     found = codec.decode(encoded)
     assert isinstance(found, Rejection)
     assert (found.key, found.value, len(found.value_sha256)) == (None, None, 64)
-    assert found.message == f"the key is {'*' * 19}"
+    assert found.message == f"the key is {'*' * len(card)}"
