@@ -147,6 +147,7 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
                         os.environ,
                         paying=payouts.routes(commands, reads, tables.tenants),
                     ),
+                    *payouts.operators(commands, reads, tables),
                     *endpoints.routes(book, master=master, allow_loopback=loopback),
                     *deliveries.routes(book, reads, client_config(settings.kafka, extra)),
                 ),

@@ -17,13 +17,42 @@ SELECT payout_id AS object_id, toInt64(created_ms) AS at, provider, currency, to
     metadata, automatic, window_id, provider_reference, failure_code, failure_message, outcome_unknown, due_ms, paid_ms
 FROM payout_events WHERE tenant = {tenant:String}
 ORDER BY sequence DESC LIMIT 1 BY payout_id"""
+_HELD = """
+SELECT newest.object_id AS object_id, at, provider, currency, status, amount_minor, destination, description, metadata, automatic, window_id,
+    provider_reference, failure_code, failure_message, outcome_unknown, due_ms, paid_ms,
+    if(doubt = '' AND outcome_unknown, 'unknown', doubt) AS doubt, conflict, since_ms,
+    multiIf(conflict != '', 'contradicted', doubt = '', 'unknown', doubt) AS state,
+    proposal_id, proposal_resolution, proposal_reference, proposal_reason, proposed_by
+FROM
+(
+    SELECT payout_id AS object_id, toInt64(created_ms) AS at, provider, currency, to_status AS status, amount_minor, destination, description,
+        metadata, automatic, window_id, provider_reference, failure_code, failure_message, outcome_unknown, due_ms, paid_ms, doubt, conflict,
+        toInt64(occurred_ms) AS since_ms
+    FROM payout_events WHERE tenant = {tenant:String}
+    ORDER BY sequence DESC LIMIT 1 BY payout_id
+) AS newest
+LEFT JOIN
+(
+    SELECT object_id, proposal_id, proposal_resolution, proposal_reference, proposal_reason, proposed_by
+    FROM
+    (
+        SELECT payout_id AS object_id, proposal_id, proposal_resolution, proposal_reference, proposal_reason, proposed_by, approved_by
+        FROM payout_events WHERE tenant = {tenant:String} AND proposal_id != ''
+        ORDER BY sequence DESC LIMIT 1 BY payout_id
+    )
+    WHERE approved_by = ''
+) AS proposed ON proposed.object_id = newest.object_id
+WHERE outcome_unknown OR conflict != ''"""
+_PROPOSER = """
+SELECT proposed_by FROM payout_events
+WHERE tenant = {tenant:String} AND payout_id = {payout:String} AND proposal_id = {proposal:String} LIMIT 1"""
 _WINDOWS = """
 SELECT window_id AS object_id, toInt64(opens_ms) AS at, provider, currency, status, closes_ms, closed_ms, movements, captured_minor,
     refunded_minor, fees_minor, net_minor, late_movements
 FROM settlement_windows WHERE tenant = {tenant:String}"""
 _TRANSACTIONS = """
-SELECT source, argMin(transaction_id, (occurred_ms, _offset)) AS taken,
-    if(count() > 1, argMax(transaction_id, (occurred_ms, _offset)), '') AS returned
+SELECT source, argMaxIf(transaction_id, (occurred_ms, _offset), type = 'payout') AS taken,
+    if(argMax(type, (occurred_ms, _offset)) = 'payout', '', argMax(transaction_id, (occurred_ms, _offset))) AS returned
 FROM balance_transactions
 WHERE tenant = {tenant:String} AND source IN {ids:Array(String)} AND startsWith(type, 'payout')
 GROUP BY source"""
@@ -97,6 +126,16 @@ class Lists:
     async def payout(self, tenant: str, payout_id: str) -> dict[str, Any] | None:
         """One payout's row; None where the tenant has no such. Raises `Unavailable`."""
         return await self._one(_PAYOUTS, tenant, payout_id)
+
+    async def held(self, tenant: str, given: Mapping[str, Any]) -> Found:
+        """A page of payouts in doubt, held or contradicted, with what is proposed of each. Raises `InvalidRequest`, `Unavailable`."""
+        return await self._page(_HELD, tenant, given, ("state", "provider", "currency"))
+
+    async def proposer(self, tenant: str, payout_id: str, proposal: str) -> str:
+        """Who proposed it; empty where no such proposal has landed. Raises `Unavailable`."""
+        await self._landed.wait(tenant)
+        rows = await self._warehouse.rows(_PROPOSER, {"tenant": tenant, "payout": payout_id, "proposal": proposal})
+        return str(rows[0]["proposed_by"]) if rows else ""
 
     async def windows(self, tenant: str, given: Mapping[str, Any]) -> Found:
         """A page of settlement windows. Raises `InvalidRequest`, `Unavailable`."""

@@ -20,8 +20,9 @@ from api.openapi.schema import (
     nullable,
     of_object,
     one_of,
+    ref,
 )
-from api.payouts import render
+from api.payouts import held, render
 from api.payouts.payouts import STATUSES
 from api.payouts.windows import KINDS
 from schemas.records import PayoutObject
@@ -106,6 +107,34 @@ RECONCILIATION = of_object(
         "status": one_of("matched", "open"),
     },
 )
+_DOUBT = {
+    "contradicted_by": nullable(TEXT),
+    "doubt": nullable(one_of("unknown", "held")),
+    "livemode": BOOLEAN,
+    "payout": ref("payout"),
+}
+HELD_PAYOUT = of_object(
+    "held_payout",
+    {
+        **_DOUBT,
+        "proposal": nullable(
+            closed(
+                {
+                    "id": TEXT,
+                    "proposed_by": TEXT,
+                    "reason": TEXT,
+                    "reference": nullable(TEXT),
+                    "resolution": one_of(*held.RESOLUTIONS),
+                }
+            )
+        ),
+        "since": SECONDS,
+    },
+)
+PAYOUT_OPERATION = of_object(
+    "payout_operation",
+    {**_DOUBT, "kind": one_of("inquire", "propose", "approve"), "proposal": nullable(TEXT)},
+)
 
 
 def _payouts() -> Mapping[str, dict[str, Any]]:
@@ -123,6 +152,42 @@ def _payouts() -> Mapping[str, dict[str, Any]]:
         paid_ms=_AT_MS + 2_000,
     )
     return {"paid": render.payout(paid, transaction="txn_0a1b2c3d4e5f60718293a4b500", livemode=False)}
+
+
+_UNSURE = PayoutObject(
+    id="po_0a1b2c3d4e5f60718293a4b5",
+    amount_minor=125_000,
+    currency="EUR",
+    provider="northpay",
+    status="in_transit",
+    outcome_unknown=True,
+    doubt="held",
+    conflict="paid",
+    created_ms=_AT_MS,
+    due_ms=_AT_MS,
+)
+_PROPOSAL = "prop_0b1c2d3e4f5a6b7c8d9e0f1a"
+
+
+def _held() -> Mapping[str, dict[str, Any]]:
+    one = _UNSURE
+    row = {
+        **{name: getattr(one, name) for name in one.__struct_fields__ if name not in ("id", "created_ms")},
+        "object_id": one.id,
+        "at": one.created_ms,
+        "since_ms": _AT_MS + 60_000,
+        "proposal_id": _PROPOSAL,
+        "proposal_resolution": "paid",
+        "proposal_reference": "northpay_po_5c1f",
+        "proposal_reason": "On the bank's statement of the 23rd",
+        "proposed_by": "op_1be09fd2a4c6803357de4410",
+    }
+    return {"held": held.held_payout(row, livemode=False)}
+
+
+def _operations() -> Mapping[str, dict[str, Any]]:
+    said = held.operation(_UNSURE, kind="propose", request="req_1", proposal=_PROPOSAL, livemode=False)
+    return {"proposed": said}
 
 
 def _windows() -> Mapping[str, dict[str, Any]]:
@@ -164,6 +229,18 @@ OBJECTS: tuple[Described, ...] = (
         summary="Settled money on its way from a provider to the tenant.",
         schema=PAYOUT,
         examples=_payouts,
+    ),
+    Described(
+        name="held_payout",
+        summary="A payout that nobody can be sure of: in doubt, held, or contradicted by its provider.",
+        schema=HELD_PAYOUT,
+        examples=_held,
+    ),
+    Described(
+        name="payout_operation",
+        summary="What a person asked for about a payout, and how the payout stands after it.",
+        schema=PAYOUT_OPERATION,
+        examples=_operations,
     ),
     Described(
         name="settlement_window",

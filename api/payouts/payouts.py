@@ -213,16 +213,7 @@ class Payouts:
         return Answer(body=listed(_URL, data, has_more=found.has_more))
 
     async def _ask(self, command: PayoutCommand, *, flow: str) -> PayoutReply:
-        """The fold's answer. Raises `Refused`, `NotFound`, `NoAnswer`."""
-        reply = await self._commands.send(command, topic=SETTLEMENT_INPUTS.name, key=f"{command.tenant}/{flow}")
-        assert isinstance(reply, PayoutReply), "a payout's command is answered by settlement"
-        if reply.error is not None:
-            if reply.error.code == "resource_missing":
-                raise NotFound("payout")
-            raise Refused(reply.status_code, reply.error, payment=None, replayed=reply.replayed)
-        if reply.payout is not None:
-            self._reads.landed_payouts.note(reply)
-        return reply
+        return await ask(self._commands, self._reads, command, flow=flow)
 
     async def _answer(self, caller: Caller, reply: PayoutReply, paths: Paths) -> Answer:
         """What was answered; its balance transactions where they are to be expanded, once they have landed."""
@@ -251,6 +242,19 @@ class Payouts:
                 render.payout(payout_of(row), transaction=taken, returned=returned, livemode=caller.identity.livemode)
             )
         return shown
+
+
+async def ask(commands: Sends, reads: Reads, command: PayoutCommand, *, flow: str) -> PayoutReply:
+    """The fold's answer to a command. `flow`: provider and currency, of a claim neither. Raises `Refused`, `NotFound`, `NoAnswer`."""
+    reply = await commands.send(command, topic=SETTLEMENT_INPUTS.name, key=f"{command.tenant}/{flow}")
+    assert isinstance(reply, PayoutReply), "a payout's command is answered by settlement"
+    if reply.error is not None:
+        if reply.error.code == "resource_missing":
+            raise NotFound("payout")
+        raise Refused(reply.status_code, reply.error, payment=None, replayed=reply.replayed)
+    if reply.payout is not None:
+        reads.landed_payouts.note(reply)
+    return reply
 
 
 def _explained(refused: Refused, payable: Mapping[str, int]) -> Refused:
