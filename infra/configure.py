@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from infra._configuration_file import FILE_ACTOR, Configuration, read_file
 from infra.errors import ConfigurationRaced, KafkaRefused, KafkaUnreachable, TopicMissing
-from schemas import catalogue, codec
-from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, transactional_config
+from schemas import catalogue, codec, reading
+from schemas.clients import CLIENT_TIMEOUT_MS, client_config, transactional_config
+from schemas.errors import TopicUnread
 from schemas.records import Record, RoutingPolicy, RoutingUpdate, Tenant
 
 TRANSACTIONAL_ID = catalogue.CONFIGURATION_ID
@@ -29,7 +30,7 @@ ATTEMPTS_MAX = 8
 _BACKOFF_S = 0.5
 _TRANSACTION_TIMEOUT_MS = 60_000
 _REQUEST_TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
-_READ_DEADLINE_S = 60.0
+_STALLED_S = 60.0
 
 # Who holds a partition learns a tenant from its own log; what is broadcast goes to each partition by number.
 _TENANT_TOPICS = (catalogue.TENANTS, catalogue.IDENTITY_HISTORY, *catalogue.TENANT_BROADCAST)
@@ -154,30 +155,18 @@ def _held(
     extra: dict[str, Any],
 ) -> dict[str, _Kept]:
     """The newest committed record of each tenant on a compacted topic."""
-    settings = consumer_config(bootstrap, f"{TRANSACTIONAL_ID}.reader", {"enable.partition.eof": True, **extra})
-    consumer = Consumer(settings)
+    kafka = client_config(bootstrap, extra)
     held: dict[str, _Kept] = {}
     try:
-        consumer.assign([TopicPartition(topic.name, number, 0) for number in range(partitions[topic.name])])
-        unread = partitions[topic.name]
-        give_up = time.monotonic() + _READ_DEADLINE_S
-        while unread:
-            message = consumer.poll(1.0)
-            if message is None:
-                if time.monotonic() > give_up:
-                    raise KafkaUnreachable(bootstrap, f"{topic.name} could not be read to its end")
-                continue
-            if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                unread -= 1
-                continue
+        # With what is committed and whose marker is late: a transaction that was ended just before, by fencing it.
+        ends = reading.ends(kafka, {(topic.name, number) for number in range(partitions[topic.name])})
+        for _, _, message in reading.read(kafka, ends, group=f"{TRANSACTIONAL_ID}.reader", stalled_s=_STALLED_S):
             if (value := message.value()) is not None:
                 record = codec.decode(value, expected=(kind,))
                 assert isinstance(record, kind)
                 held[record.tenant] = record
-    finally:
-        consumer.close()
+    except TopicUnread as error:
+        raise KafkaUnreachable(bootstrap, str(error)) from error
     return held
 
 

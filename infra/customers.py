@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 
 from infra.errors import KafkaUnreachable
-from schemas import codec
+from schemas import codec, reading
 from schemas.catalogue import CUSTOMERS_EVENTS, CUSTOMERS_KEYS, PAYMENTS_EVENTS, Topic
-from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, producer_config
+from schemas.clients import CLIENT_TIMEOUT_MS, client_config, producer_config
 from schemas.environment import Environment
-from schemas.errors import SealBroken
+from schemas.errors import SealBroken, TopicUnread
 from schemas.records import Attribution, CustomerEvent, CustomerKey, CustomerObject, PaymentEvent
 from schemas.sealing import MasterKeys, unwrap
 
 _TIMEOUT_S = CLIENT_TIMEOUT_MS / 1000
-_POLL_S = 0.2
 _STALLED_S = 60.0
 
 
@@ -132,25 +131,13 @@ def _opened(masters: MasterKeys, key: CustomerKey, payment_id: str, sealed: byte
 
 def _committed(settings: Environment, topic: Topic) -> Iterator[Message]:
     """Every committed record of a topic up to its present end."""
-    extra: dict[str, Any] = {"enable.partition.eof": True, **settings.kafka_config}
-    consumer = Consumer(consumer_config(settings.kafka, "clearline.customers", extra))
+    kafka = client_config(settings.kafka, dict(settings.kafka_config))
     try:
-        partitions = consumer.list_topics(topic.name, timeout=_TIMEOUT_S).topics[topic.name].partitions
-        consumer.assign([TopicPartition(topic.name, number, OFFSET_BEGINNING) for number in partitions])
-        unfinished, last_s = set(partitions), time.monotonic()
-        while unfinished:
-            message = consumer.poll(_POLL_S)
-            if message is None:
-                if time.monotonic() - last_s > _STALLED_S:
-                    raise KafkaUnreachable(settings.kafka, f"{topic.name} gave nothing for {_STALLED_S:g} s")
-                continue
-            last_s = time.monotonic()
-            error = message.error()
-            if error is None:
-                yield message
-            elif error.code() == KafkaError._PARTITION_EOF:
-                unfinished.discard(message.partition())
+        partitions = AdminClient(kafka).list_topics(topic.name, timeout=_TIMEOUT_S).topics[topic.name].partitions
+        ends = reading.ends(kafka, {(topic.name, number) for number in partitions}, open_too=False)
+        for _, _, message in reading.read(kafka, ends, group="clearline.customers", stalled_s=_STALLED_S):
+            yield message
     except KafkaException as error:
         raise KafkaUnreachable(settings.kafka, error.args[0].str()) from error
-    finally:
-        consumer.close()
+    except TopicUnread as error:
+        raise KafkaUnreachable(settings.kafka, str(error)) from error

@@ -2,6 +2,7 @@
 
 SchemaError
 ├── ContractFault            the committed contracts contradict themselves: a build fault, never an input's
+├── TopicUnread              a topic was not read to where it ends
 ├── EncodingError            a record of ours does not fit its own contract
 ├── DecodingError            the bytes are not what the topic promises
 │   ├── NotAvro              no wire-format header
@@ -25,6 +26,10 @@ class SchemaError(Exception):
 
 class ContractFault(SchemaError):
     """The committed contracts contradict themselves; `python -m schemas.generate --check` tells where."""
+
+
+class TopicUnread(SchemaError):
+    """A topic was not read to where it ends in time; the message names the partitions and says what to do."""
 
 
 class EncodingError(SchemaError):

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas import reading
 from schemas.clients import CLIENT_TIMEOUT_MS, client_config, consumer_config
 
 _POLL_S = 0.2
@@ -58,13 +58,8 @@ class Follower:
     def ends(self) -> dict[tuple[str, int], int]:
         """Where the partitions end now, as far as it is committed. Blocks; raises KafkaException."""
         # By a client of its own: the consumer answers nobody else while its thread polls it.
-        admin = AdminClient(client_config(self._bootstrap, dict(self._extra)))
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(*place): latest for place in self._positions}
-        futures = admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_TIMEOUT_S
-        )
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        kafka = client_config(self._bootstrap, dict(self._extra))
+        return reading.ends(kafka, self._positions.keys(), open_too=False)
 
     def close(self) -> None:
         """End the thread and the client."""

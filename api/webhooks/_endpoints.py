@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from api.webhooks.errors import WebhooksStopped
-from schemas import codec
+from schemas import codec, reading
 from schemas.catalogue import WEBHOOKS_ENDPOINTS
 from schemas.clients import consumer_config
 from schemas.errors import DecodingError
@@ -58,7 +57,7 @@ class Endpoints:
         nobody can read yet; that waits until that one has ended.
         """
         with self._reading:
-            end = _end(self._kafka) if open_too else self._readable_end()
+            end = self._end() if open_too else self._readable_end()
             deadline = time.monotonic() + CATCH_UP_DEADLINE_S
             while self._read_to < end:
                 if time.monotonic() > deadline:
@@ -74,6 +73,11 @@ class Endpoints:
         """Close the clients."""
         self._consumer.close()
         self._asking.close()
+
+    def _end(self) -> int:
+        """The topic's end, open transactions included."""
+        where = (self._where.topic, self._where.partition)
+        return reading.ends(self._kafka, {where})[where]
 
     def _readable_end(self) -> int:
         deadline = time.monotonic() + WATERMARK_DEADLINE_S
@@ -110,14 +114,3 @@ class Endpoints:
             log.warning("%s@%d is passed over: it is not what its key says", WEBHOOKS_ENDPOINTS.name, message.offset())
             return
         self._tenants.setdefault(tenant, {})[endpoint_id] = found
-
-
-def _end(kafka: dict[str, Any]) -> int:
-    """The topic's end, open transactions included."""
-    where = TopicPartition(WEBHOOKS_ENDPOINTS.name, 0)
-    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    admin = AdminClient(kafka)  # kept in a name: its futures never end once it is gone
-    futures = admin.list_offsets(
-        {where: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=WATERMARK_DEADLINE_S
-    )
-    return int(futures[where].result(timeout=2 * WATERMARK_DEADLINE_S).offset)

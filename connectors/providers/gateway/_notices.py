@@ -16,16 +16,17 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 
 from connectors.providers.base import Notice, Provider
 from connectors.providers.gateway import _translation
+from schemas import reading
 from schemas.catalogue import GATEWAY_CURSORS
-from schemas.clients import consumer_config, transactional_config
+from schemas.clients import transactional_config
+from schemas.errors import TopicUnread
 
 STEP_DEADLINE_S = 30.0
 TRANSACTION_TIMEOUT_MS = 15_000
-RESTORE_DEADLINE_S = 60.0
 HANGS_AFTER_S = 300.0
 _MARGIN_S = 5.0
 
@@ -33,7 +34,7 @@ log = logging.getLogger("clearline.gateway")
 
 
 class Cursors:
-    """How far each provider's notices were read, and the one producer that may move that on. Raises `KafkaException`."""
+    """How far each provider's notices were read, and the one producer that may move that on. Raises `TopicUnread` and `KafkaException`."""
 
     def __init__(self, kafka: dict[str, Any], *, transactional_id: str) -> None:
         settings = transactional_config(
@@ -60,29 +61,10 @@ class Cursors:
 
 
 def restore(kafka: dict[str, Any]) -> dict[str, int]:
-    """The cursors as they are committed. Raises `KafkaException`."""
-    found: dict[str, int] = {}
-    where = TopicPartition(GATEWAY_CURSORS.name, 0, 0)
-    reader = Consumer(
-        consumer_config(kafka["bootstrap.servers"], "gateway.restore", {**kafka, "enable.partition.eof": True})
-    )
-    try:
-        reader.assign([where])
-        deadline = time.monotonic() + RESTORE_DEADLINE_S
-        while time.monotonic() < deadline:
-            message = reader.poll(1.0)
-            if message is None:
-                continue
-            error = message.error()
-            if error is None:
-                found[(message.key() or b"").decode()] = int(message.value() or b"0")
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return found
-            elif not error.retriable():
-                raise KafkaException(error)
-    finally:
-        reader.close()
-    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{GATEWAY_CURSORS.name} could not be read to its end"))
+    """The cursors as they are committed. Raises `TopicUnread` and `KafkaException`."""
+    ends = reading.ends(kafka, {(GATEWAY_CURSORS.name, 0)})
+    held = reading.read(kafka, ends, group="gateway.restore")
+    return {(message.key() or b"").decode(): int(message.value() or b"0") for _, _, message in held}
 
 
 class Notices:
@@ -121,8 +103,8 @@ class Notices:
             self._busy_since = time.monotonic()
             try:
                 more = self._may_ask() and self._round()
-            except KafkaException as error:
-                log.warning("notices: Kafka: %s; asking again from the committed cursors", error.args[0].str())
+            except (KafkaException, TopicUnread) as error:
+                log.warning("notices: Kafka: %s; asking again from the committed cursors", error)
                 self._cursors, more = None, False
             self._busy_since = None
             if not more:
