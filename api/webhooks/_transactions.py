@@ -1,36 +1,14 @@
-"""The producing side: records and offsets become visible in one transaction, or not at all."""
+"""Transactions as this package makes them: for records that carry a delivery, and quiet about being fenced."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
-
-from api.webhooks.errors import Fenced, WebhooksStopped
 from schemas.catalogue import DELIVERY_BYTES_MAX
-from schemas.clients import transactional_config
+from schemas.transactions import TRANSACTION_TIMEOUT_MS, Transactions
 
-TRANSACTION_TIMEOUT_MS = 15_000
-STEP_DEADLINE_S = 15.0
-HANGING_AFTER_S = 20.0
-"""librdkafka's send_offsets_to_transaction may never return while the group's coordinator is down (librdkafka #5456, #5511). A step that takes
-longer is taken for lost; by then the broker has timed the transaction out."""
-ABORTS_IN_A_ROW_MAX = 10
-CLIENT_LOG_LEVEL = 2
 PRODUCE_BYTES_MAX = DELIVERY_BYTES_MAX + 16_000  # with key and headers
-
-_PAUSE_S = 0.05
-_FENCED = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.PRODUCER_FENCED,
-    }
-)
 
 # Being fenced is part of how two who change one tenant's endpoints take turns; librdkafka's own words would only alarm.
 QUIET = logging.getLogger("clearline.webhooks.librdkafka")
@@ -38,105 +16,14 @@ QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
 
-class Produce(NamedTuple):
-    """One record to be written. `value` None: what the key had is gone. `partition` -1: by the key."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int = -1
-
-
-class Aborted(Exception):
-    """The transaction can't be committed; it has had no effect."""
-
-
-class Transactions:
-    """
-    A transactional producer that either commits or says that it did not.
-
-    Raises `Fenced` and `WebhooksStopped`: after an answer that leaves open whether a commit happened, only a new producer is safe.
-    """
-
-    def __init__(
-        self, kafka: dict[str, Any], *, transactional_id: str, timeout_ms: int = TRANSACTION_TIMEOUT_MS
-    ) -> None:
-        extra = {**kafka, "message.max.bytes": PRODUCE_BYTES_MAX, "log_level": CLIENT_LOG_LEVEL}
-        settings = transactional_config(
-            kafka["bootstrap.servers"], transactional_id, timeout_ms=timeout_ms, extra=extra
-        )
-        self._producer = Producer(settings, logger=QUIET)
-        self._step_began: float | None = None
-        self._aborts_in_a_row = 0
-        # Whoever had the id before is fenced from here on, and what it left open has ended.
-        self._step(self._producer.init_transactions, STEP_DEADLINE_S, repeatable=True)
-
-    def commit(self, records: Iterable[Produce], *, offsets: Sequence[TopicPartition] = (), group: Any = None) -> bool:
-        """
-        Commit, all or nothing. False: it was aborted, after a pause that grows.
-
-        1. begin; 2. produce, and wait for all to be taken; 3. send the offsets under the group's metadata, where there is one; 4. commit.
-        """
-        try:
-            self._step(self._producer.begin_transaction)
-            for record in records:
-                self._produce(record)
-            # First everything is in the log: whoever takes over waits for it there, even if the group's coordinator forgets what is pending.
-            self._flush()
-            if group is not None:
-                self._step(
-                    self._producer.send_offsets_to_transaction, list(offsets), group, STEP_DEADLINE_S, repeatable=True
-                )
-            self._step(self._producer.commit_transaction, STEP_DEADLINE_S)
-        except Aborted as cause:
-            self._abort(cause)
-            return False
-        self._aborts_in_a_row = 0
-        return True
-
-    def hangs(self) -> bool:
-        """Whether a step has been under way for so long that it won't end; from any thread."""
-        began = self._step_began
-        return began is not None and time.monotonic() - began > HANGING_AFTER_S
-
-    def _produce(self, record: Produce) -> None:
-        while True:
-            try:
-                self._producer.produce(record.topic, record.value, record.key, partition=record.partition)
-            except BufferError:  # the client's queue is full
-                self._producer.poll(_PAUSE_S)
-            else:
-                return
-
-    def _flush(self) -> None:
-        if left := self._producer.flush(STEP_DEADLINE_S):
-            raise Aborted(f"{left} records were not taken in {STEP_DEADLINE_S:.0f} s")
-
-    def _abort(self, cause: Aborted) -> None:
-        self._aborts_in_a_row += 1
-        if self._aborts_in_a_row > ABORTS_IN_A_ROW_MAX:
-            message = f"{self._aborts_in_a_row} transactions in a row were aborted, the last one because of {cause}"
-            raise WebhooksStopped(message) from cause
-        self._step(self._producer.abort_transaction, STEP_DEADLINE_S)
-        time.sleep(_PAUSE_S * self._aborts_in_a_row)
-
-    def _step(self, call: Callable[..., object], *arguments: Any, repeatable: bool = False) -> None:
-        """One call of the producer, its errors mapped to ours. Only what is sure to have done nothing is an abort."""
-        deadline = time.monotonic() + STEP_DEADLINE_S
-        while True:
-            self._step_began = time.monotonic()
-            try:
-                call(*arguments)
-            except KafkaException as exception:
-                error = exception.args[0]
-                if error.code() in _FENCED:
-                    raise Fenced(f"another process took over: {error.str()}") from exception
-                if error.txn_requires_abort() and not error.fatal():
-                    raise Aborted(error.str()) from exception
-                if error.fatal() or not (repeatable and error.retriable()) or time.monotonic() > deadline:
-                    raise WebhooksStopped(f"Kafka: {error.str()}; check the broker, then start again") from exception
-                time.sleep(_PAUSE_S)
-            else:
-                return
-            finally:
-                self._step_began = None
+def transactions(
+    kafka: dict[str, Any], *, transactional_id: str, timeout_ms: int = TRANSACTION_TIMEOUT_MS
+) -> Transactions:
+    """Fence whoever has this id, and take its place. Raises `Stopped`."""
+    return Transactions(
+        kafka,
+        transactional_id=transactional_id,
+        record_bytes_max=PRODUCE_BYTES_MAX,
+        timeout_ms=timeout_ms,
+        logger=QUIET,
+    )

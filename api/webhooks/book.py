@@ -18,11 +18,13 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from api.webhooks._endpoints import Endpoints
-from api.webhooks._transactions import Produce, Transactions
-from api.webhooks.errors import Fenced, TooManyChanges, WebhooksStopped
+from api.webhooks._transactions import transactions
+from api.webhooks.errors import TooManyChanges, WebhooksStopped
 from schemas import codec
 from schemas.catalogue import WEBHOOKS_DELIVERIES, WEBHOOKS_ENDPOINTS, WEBHOOKS_HEALTH
 from schemas.records import WebhookDelivery, WebhookEndpoint
+from schemas.stopping import Stopped
+from schemas.transactions import Produce
 
 ATTEMPTS_MAX = 7
 CHANGES_AT_ONCE_MAX = 8
@@ -106,7 +108,7 @@ class Book:
         for attempt in range(ATTEMPTS_MAX):
             try:
                 # 1. Fence whoever else changes this tenant's endpoints. 2. Read what is committed.
-                transactions = Transactions(
+                writer = transactions(
                     self._kafka,
                     transactional_id=f"clearline.webhooks.endpoints.{tenant}",
                     timeout_ms=TRANSACTION_TIMEOUT_MS,
@@ -117,10 +119,10 @@ class Book:
                 records = list(_records(tenant, change))
                 if not records:
                     return change.result
-                if transactions.commit(records):
+                if writer.commit(records):
                     self._see(change.endpoints)
                     return change.result
-            except (Fenced, WebhooksStopped, KafkaException) as error:
+            except (Stopped, KafkaException) as error:
                 log.info("a change of %s's endpoints is decided again: %s", tenant, error)
             # Keeps two rivals from meeting again and again, on a machine where a change takes long too.
             time.sleep(min(_BACKOFF_S * 2**attempt, _BACKOFF_MAX_S) * (0.5 + random.random()))  # noqa: S311

@@ -5,8 +5,7 @@
     ├── BadSecret            no signing secret of ours; nothing is signed with it
     ├── AddressRefused       an endpoint's address is one that may not be called (also an OSError: it ends a connection)
     ├── TooManyChanges       more changes of endpoints wait than may; nothing was begun
-    └── WebhooksStopped      the process can't go on and leaves itself to its supervisor
-        └── Fenced           another process took over this one's place
+    └── WebhooksStopped      the process can't go on and leaves itself to its supervisor (also a `schemas.stopping.Stopped`)
 
 What an endpoint answers, or fails to answer, is never an exception: it is an `Answer` (see `calls`).
 """
@@ -14,6 +13,8 @@ What an endpoint answers, or fails to answer, is never an exception: it is an `A
 from __future__ import annotations
 
 import errno
+
+from schemas.stopping import Stopped
 
 
 class WebhooksError(Exception):
@@ -40,9 +41,5 @@ class TooManyChanges(WebhooksError):
     """More changes of endpoints wait in this process than may."""
 
 
-class WebhooksStopped(WebhooksError):
+class WebhooksStopped(WebhooksError, Stopped):
     """The process can't go on; what it had not committed is done again by the next one."""
-
-
-class Fenced(WebhooksStopped):
-    """Another process took over this one's place in the group or its transactional id."""

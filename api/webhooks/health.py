@@ -9,9 +9,9 @@ import msgspec
 from confluent_kafka import Message
 
 from api.http._follower import Follower
-from api.webhooks._transactions import Produce
 from api.webhooks.errors import WebhooksStopped
 from schemas.catalogue import WEBHOOKS_HEALTH
+from schemas.transactions import Produce
 
 READ_DEADLINE_S = 60.0
 SAID_PER_PROMISE = 100

@@ -18,17 +18,18 @@ from msgspec.structs import replace
 
 from api.webhooks import _positions
 from api.webhooks._settings import Settings
-from api.webhooks._transactions import CLIENT_LOG_LEVEL, Produce, Transactions
+from api.webhooks._transactions import transactions
 from api.webhooks.attempts import Outcome, lane_of
 from api.webhooks.book import Book
 from api.webhooks.health import Health
 from api.webhooks.parked import Parked
-from api.webhooks.queue import check_error, number
-from schemas import codec
+from schemas import codec, stopping
 from schemas.catalogue import WEBHOOKS_ATTEMPTS, WEBHOOKS_DELIVERIES, WEBHOOKS_PENDING
 from schemas.clients import consumer_config
 from schemas.errors import DecodingError
+from schemas.reading import number
 from schemas.records import WebhookDelivery
+from schemas.transactions import CLIENT_LOG_LEVEL, Produce, Transactions
 
 GROUP = "webhooks.attempts"
 BATCH_MAX = 200
@@ -86,9 +87,9 @@ class Pump:
         return self._transactions is not None and self._transactions.hangs()
 
     def run(self) -> None:
-        """Read, park, settle, commit; until stopped. Raises `WebhooksStopped` and `KafkaException`."""
+        """Read, park, settle, commit; until stopped. Raises `Stopped`, `TopicUnread` and `KafkaException`."""
         name = f"{GROUP}-{self._worker}"
-        self._transactions = Transactions(self._kafka, transactional_id=name)
+        self._transactions = transactions(self._kafka, transactional_id=name)
         settings = {
             **self._kafka,
             "group.instance.id": name,
@@ -153,7 +154,7 @@ class Pump:
         for message in messages:
             error = message.error()
             if error is not None:
-                check_error(error)
+                stopping.check(error, log)
                 continue
             partition, offset = number(message.partition()), number(message.offset())
             if partition not in reached or offset < reached[partition]:

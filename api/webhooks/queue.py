@@ -12,17 +12,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from api.webhooks import _positions, types
 from api.webhooks._endpoints import Endpoints
-from api.webhooks._transactions import CLIENT_LOG_LEVEL, Produce, Transactions
-from api.webhooks.errors import Fenced, WebhooksStopped
-from schemas import codec
+from api.webhooks._transactions import transactions
+from schemas import codec, stopping
 from schemas.catalogue import CUSTOMERS_EVENTS, PAYMENTS_EVENTS, SETTLEMENT_EVENTS, WEBHOOKS_DELIVERIES
 from schemas.clients import consumer_config, gathering
 from schemas.errors import DecodingError
+from schemas.reading import number
 from schemas.records import WebhookDelivery
+from schemas.transactions import CLIENT_LOG_LEVEL, Produce, Transactions
 
 GROUP = "webhooks"
 BATCH_MAX = 500
@@ -58,9 +59,9 @@ class Queue:
         return self._transactions is not None and self._transactions.hangs()
 
     def run(self) -> None:
-        """Read, queue, commit; until stopped. Raises `WebhooksStopped` and `KafkaException`."""
+        """Read, queue, commit; until stopped. Raises `Stopped`, `TopicUnread` and `KafkaException`."""
         name = f"{GROUP}-{self._worker}"
-        self._transactions = Transactions(self._kafka, transactional_id=name)
+        self._transactions = transactions(self._kafka, transactional_id=name)
         self._endpoints = Endpoints(self._kafka)
         settings = {
             **self._kafka,
@@ -94,7 +95,7 @@ class Queue:
         for message in messages:
             error = message.error()
             if error is not None:
-                check_error(error)
+                stopping.check(error, log)
                 continue
             place, offset = (str(message.topic()), number(message.partition())), number(message.offset())
             if place in reached and offset >= reached[place]:
@@ -163,18 +164,3 @@ class Queue:
         for where in partitions:
             self._next.pop((where.topic, where.partition), None)
         consumer.unassign()
-
-
-def check_error(error: KafkaError) -> None:
-    """What a consumer is told instead of a record: raises when it can't go on."""
-    if error.code() == KafkaError.FENCED_INSTANCE_ID:
-        raise Fenced(f"another process with this CLEARLINE_WORKER runs: {error.str()}")
-    if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.UNKNOWN_TOPIC_OR_PART):
-        raise WebhooksStopped(f"Kafka: {error.str()}; make the topics of the catalogue, then start again")
-    log.warning("Kafka: %s", error.str())
-
-
-def number(given: int | None) -> int:
-    """A partition or offset, which a consumed message always has."""
-    assert given is not None
-    return given

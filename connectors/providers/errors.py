@@ -5,13 +5,14 @@
     ├── UntranslatableRequest   a request record that no provider operation can be made of; it is rejected, not retried
     ├── WindowFull              more offsets in flight than a partition's window may hold; a bug in back-pressure
     ├── BooksError              the simulator's books can't be opened or written; the simulator stops
-    └── GatewayStopped          the gateway can't go on and leaves the process to its supervisor
-        └── Fenced              another gateway took over this one's place; its results no longer count
+    └── GatewayStopped          the gateway can't go on and leaves the process to its supervisor (also a `schemas.stopping.Stopped`)
 
 What a provider answers, or fails to answer, is never an exception: it is an `Outcome` (see `base`).
 """
 
 from __future__ import annotations
+
+from schemas.stopping import Stopped
 
 
 class ProvidersError(Exception):
@@ -38,9 +39,5 @@ class BooksError(ProvidersError):
     """The simulator's books can't be opened or written."""
 
 
-class GatewayStopped(ProvidersError):
+class GatewayStopped(ProvidersError, Stopped):
     """The gateway can't go on; what it had not committed is repeated under the same keys by the next one."""
-
-
-class Fenced(GatewayStopped):
-    """Another gateway took over this one's place in the group or its transactional id."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 from api.webhooks import pump, queue
 from api.webhooks.__main__ import main
-from api.webhooks._transactions import Produce, Transactions
+from api.webhooks._transactions import PRODUCE_BYTES_MAX
 from schemas.catalogue import WEBHOOKS_ATTEMPTS, WEBHOOKS_DELIVERIES, WEBHOOKS_PENDING
+from schemas.transactions import Produce, Transactions
 
 _NO_DELIVERY = b"\xff"
 
@@ -62,5 +64,5 @@ def _die() -> None:
 
 if __name__ == "__main__":
     _Dying.step, _Dying.when = sys.argv[1:3]
-    pump.Transactions = queue.Transactions = _Dying  # type: ignore[misc]
+    pump.transactions = queue.transactions = partial(_Dying, record_bytes_max=PRODUCE_BYTES_MAX)
     raise SystemExit(main())

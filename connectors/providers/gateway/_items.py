@@ -8,6 +8,7 @@ from connectors.providers.base import Outcome
 from connectors.providers.gateway import _translation
 from connectors.providers.gateway._translation import Asked
 from schemas.catalogue import GATEWAY_PENDING, PAYMENTS_INPUTS, SETTLEMENT_INPUTS
+from schemas.transactions import Produce
 
 # gateway.pending holds each request as it was read, in the partition it was read from, with these headers.
 HEADER_OFFSET, HEADER_MADE_MS, HEADER_KEY, HEADER_REPORTED = "offset", "made_ms", "key", "reported"
@@ -51,16 +52,6 @@ class Pending(msgspec.Struct, frozen=True):
     place: Place
     offset: int
     reported: bool
-
-
-class Produce(msgspec.Struct, frozen=True):
-    """One record to be produced; `partition` -1 leaves it to the key."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int = -1
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Item(msgspec.Struct, frozen=True):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-from confluent_kafka import KafkaError
-
-from connectors.providers.errors import GatewayStopped
 from connectors.providers.gateway._items import Item, Place
-from connectors.providers.gateway._pump import Pump, committable
+from connectors.providers.gateway._pump import committable
 from connectors.providers.gateway._window import SPAN_MAX, Window
 
 
@@ -53,11 +49,3 @@ def test_later_requests_of_the_partition_wait_too():
     window = _window(10, far, far + 1)
     items = [_item(far), _item(far + 1, marks_done=False)]
     assert committable(items, {0: window}) == ([], items)
-
-
-def test_a_consumer_that_is_finished_for_good_ends_the_gateway():
-    """The event of a fatal consumer error, whose `fatal()` says no, stops the gateway instead of being logged and forgotten."""
-    event = KafkaError(KafkaError._FATAL, "Static consumer fenced by other consumer with same group.instance.id")
-    assert not event.fatal()
-    with pytest.raises(GatewayStopped, match="start again"):
-        Pump._check(event)
