@@ -18,11 +18,11 @@ import msgspec
 from schemas.currencies import EXPONENTS
 
 _T = TypeVar("_T")
-StepKind = Literal["capture", "refund", "cancel"]
+StepKind = Literal["capture", "refund", "cancel", "increment"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the upstream system asks for once the payment allows it; `amount_minor` None means all that is left."""
+    """What the upstream system asks for once the payment allows it; `amount_minor` None means all that is left, of an increment it is the new amount."""
 
     kind: StepKind
     amount_minor: int | None = None

@@ -53,7 +53,8 @@ class _Payment:
     refunds: dict[str, str] = field(default_factory=dict)
     attempted: bool = False
     unknown: bool = False
-    challenged: bool = False
+    challenged: str = ""
+    """Where its customer was last asked to act."""
 
     @property
     def next_step(self) -> Step | None:
@@ -99,7 +100,7 @@ class Upstream:
         self._payments: dict[str, _Payment] = {}
         self._finished = 0
         self._sent = 0
-        self._challenges: dict[str, float] = {}
+        self._challenges: dict[str, tuple[float, bytes]] = {}
         self._challenged = 0
         self._delivery_error: KafkaError | None = None
 
@@ -199,14 +200,17 @@ class Upstream:
 
     def _follow(self, event: PaymentEvent, payment: _Payment) -> None:
         was_finished = payment.finished
+        self._take(event, payment)
+        self._finished += payment.finished - was_finished
+
+    def _take(self, event: PaymentEvent, payment: _Payment) -> None:
+        """What follows from an event: the payment is further, and what is next is asked for."""
         payment.status = event.to_status
         payment.attempted = payment.attempted or event.charge is not None
         if event.refund is not None:
             payment.refunds[event.refund.id] = event.refund.status
-        if event.to_status == "requires_action" and not payment.challenged and event.payment is not None:
-            payment.challenged = True
-            if self._providers:
-                self._challenges[f"{self._providers}{event.payment.action_url}"] = 0.0
+        if event.to_status == "requires_action" and event.payment is not None:
+            self._challenge(event.payment.action_url, payment)
         step = payment.next_step
         if step is not None and self._allowed(step, payment):
             payment.steps_asked += 1
@@ -215,43 +219,57 @@ class Upstream:
         elif event.type in _NOT_CARRIED_OUT and payment.steps_asked and payment.repeats < REPEATS_MAX:
             payment.repeats += 1
             self._ask(event.payment_id, payment, payment.planned.then[payment.steps_asked - 1])
-        self._finished += payment.finished - was_finished
+
+    def _challenge(self, action_url: str, payment: _Payment) -> None:
+        if payment.challenged == action_url:
+            return
+        payment.challenged = action_url
+        answer = self._answer_of_customer(payment)
+        if self._providers and answer:
+            self._challenges[f"{self._providers}{action_url}"] = 0.0, answer
+
+    def _answer_of_customer(self, payment: _Payment) -> bytes:
+        """What a challenged customer says to the provider, as JSON; empty: nothing."""
+        del payment
+        return _PASSES
 
     def _complete_challenges(self) -> int:
-        """What the customers do: follow the address and pass. Who finds nobody there comes again; returns how many passed."""
+        """What the customers do: follow the address and answer. Who finds nobody there comes again; returns how many answered."""
         now = time.monotonic()
-        passed = 0
-        for url in [url for url, not_before in self._challenges.items() if not_before <= now][:_CHALLENGES_AT_ONCE]:
+        answered = 0
+        due = [(url, answer) for url, (not_before, answer) in self._challenges.items() if not_before <= now]
+        for url, answer in due[:_CHALLENGES_AT_ONCE]:
             asked = urllib.request.Request(  # noqa: S310 - the provider's own address, from its answer
-                url, data=_PASSES, headers={"Content-Type": "application/json"}
+                url, data=answer, headers={"Content-Type": "application/json"}
             )
             try:
                 with urllib.request.urlopen(asked, timeout=_CHALLENGE_TIMEOUT_S):  # noqa: S310
                     pass
             except OSError:
-                self._challenges[url] = now + _CHALLENGE_AGAIN_S
+                self._challenges[url] = now + _CHALLENGE_AGAIN_S, answer
             else:
                 del self._challenges[url]
-                passed += 1
-        self._challenged += passed
-        return passed
+                answered += 1
+        self._challenged += answered
+        return answered
 
-    @staticmethod
-    def _allowed(step: Step, payment: _Payment) -> bool:
+    def _allowed(self, step: Step, payment: _Payment) -> bool:
         if step.kind == "refund":
             earlier = sum(done.kind == "refund" for done in payment.planned.then[: payment.steps_asked])
             return payment.status == "succeeded" and len(payment.refunds) >= earlier
         return payment.status == "requires_capture"
 
     def _ask(self, identity: str, payment: _Payment, step: Step) -> None:
-        planned = payment.planned
         number = f"{payment.steps_asked}" + (f".{payment.repeats}" if payment.repeats else "")
+        asked = {"kind": step.kind, "amount_minor": step.amount_minor, "reason": step.reason}
+        self._command(identity, payment.planned, number, **asked)
+
+    def _command(self, identity: str, planned: Planned, number: str, **fields: Any) -> None:
+        """Append a command about a payment; `number` makes its idempotency key."""
         command = PaymentCommand(
             tenant=planned.tenant,
             payment_id=identity,
-            kind=step.kind,
-            amount_minor=step.amount_minor,
-            reason=step.reason,
+            **fields,
             attribution=Attribution(
                 actor_kind="upstream",
                 actor_id=_UPSTREAM,
