@@ -46,6 +46,8 @@ class Sent:
 
     intents: Counter[bytes] = field(default_factory=Counter)
     commands: Counter[bytes] = field(default_factory=Counter)
+    payouts: Counter[bytes] = field(default_factory=Counter)
+    customers: Counter[bytes] = field(default_factory=Counter)
 
 
 def fingerprint(key: bytes | None, value: bytes | None) -> bytes:

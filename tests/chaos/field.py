@@ -28,7 +28,9 @@ from streams.runtime.faults import VARIABLE as FAULT
 DEADLINE_S = 600.0
 HEALTH_S = 5.0
 FOR_EVER = RestartPolicy(give_up_after=1_000_000, highest_delay_s=4.0)
-TASKS = ("intake", "lifecycle", "settlement")
+TASKS = ("intake", "lifecycle", "settlement", "customers")
+# A customer's bank thinks for a second, and waits for evidence so long; one that nobody answers shall end within the run.
+DISPUTES = ("--dispute-delay-ms", "1000", "--response-ms", "8000")
 
 
 class Stuck(Exception):
@@ -142,7 +144,10 @@ class Field:
         data = self.directory / "data"
         ports = Ports.free(workers=self._wanted)
         planned = plan(data, ports=ports, environ=environ)
-        mine = [replace(spec, restart=FOR_EVER) for spec in planned.specs]
+        mine = [
+            replace(spec, restart=FOR_EVER, argv=[*spec.argv, *(DISPUTES if spec.name == "simulator" else ())])
+            for spec in planned.specs
+        ]
         names = [f"worker-{number}" for number in range(self._wanted)]
         self.base = Stack(
             [spec for spec in mine if spec.name not in names], data, planned.environment, facts=planned.facts

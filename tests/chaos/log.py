@@ -35,8 +35,8 @@ class Log(Protocol):
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic."""
 
-    def records(self, topic: str, partition: int) -> Iterator[Record]:
-        """Every committed record of a partition."""
+    def records(self, topic: str, partition: int, *, start: int = 0) -> Iterator[Record]:
+        """Every committed record of a partition, from an offset on."""
 
     def ends(self) -> Mapping[Place, Ends]:
         """Both ends of every partition, Kafka's own topics included."""
@@ -59,12 +59,12 @@ class KafkaLog:
             self._partitions[topic] = sorted(self._admin.list_topics(topic, timeout=REQUEST_S).topics[topic].partitions)
         return self._partitions[topic]
 
-    def records(self, topic: str, partition: int) -> Iterator[Record]:
-        """Read from the first offset to the committed end."""
+    def records(self, topic: str, partition: int, *, start: int = 0) -> Iterator[Record]:
+        """Read to the committed end."""
         settings = consumer_config(self._bootstrap, f"chaos-verifier-{uuid.uuid4().hex}")
         consumer = Consumer(settings | {"enable.partition.eof": True, "fetch.wait.max.ms": 10})
         try:
-            consumer.assign([TopicPartition(topic, partition, 0)])
+            consumer.assign([TopicPartition(topic, partition, start)])
             patience = time.monotonic() + PATIENCE_S
             while True:
                 for message in consumer.consume(READ_AT_ONCE, READ_WAIT_S):
@@ -125,9 +125,9 @@ class MemoryLog:
         """Those that were made."""
         return sorted(self.topics.get(topic, {}))
 
-    def records(self, topic: str, partition: int) -> Iterator[Record]:
+    def records(self, topic: str, partition: int, *, start: int = 0) -> Iterator[Record]:
         """As they lie there."""
-        return iter(list(self.topics[topic][partition]))
+        return iter([record for record in self.topics[topic][partition] if record.offset >= start])
 
     def ends(self) -> Mapping[Place, Ends]:
         """Equal, unless a test left a transaction open from some offset."""

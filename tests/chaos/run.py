@@ -11,14 +11,19 @@ from pathlib import Path
 
 from connectors.clickhouse import verify as warehouse_verify
 from infra.demo.checks import Checker
+from tests.chaos.books import check_payable
 from tests.chaos.checks import Check
 from tests.chaos.faults import Kind, ladder
 from tests.chaos.field import DEADLINE_S, Field, Stuck
 from tests.chaos.live import check_live
 from tests.chaos.load import IN_FLIGHT_MAX, RATE_PER_S, Load
 from tests.chaos.log import KafkaLog
+from tests.chaos.names import EVENTS
+from tests.chaos.paying import RETURNED
+from tests.chaos.providers import check_notices, notices, untold
+from tests.chaos.quiet import unanswered, untaken
 from tests.chaos.replayed import replayed
-from tests.chaos.verify import EVENTS, verify
+from tests.chaos.verify import verify
 
 # Between two faults: mostly a little work, sometimes none, so that a fault meets what the one before it left behind.
 PAUSE_S = (0.0, 6.0)
@@ -33,8 +38,13 @@ class Report:
 
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
+    """Events by type, as the load saw them."""
     restarts: int = 0
     payments: int = 0
+    payouts: int = 0
+    customers: int = 0
+    """Commands about customers."""
     repeats: int = 0
     bad: int = 0
     seconds: float = 0.0
@@ -57,7 +67,9 @@ class Report:
         if self.stuck:
             yield f"STUCK: {self.stuck}"
         yield f"seed {self.seed}: {self.seconds:.0f} s of faults, {self.verified_seconds:.0f} s of checks"
-        yield f"{self.payments:,} payments, {self.repeats:,} of their records sent again, {self.bad:,} records that nobody should send"
+        yield f"{self.payments:,} payments, {self.payouts:,} payouts, {self.customers:,} commands about customers"
+        yield f"{self.repeats:,} of their records sent again, {self.bad:,} records that nobody should send"
+        yield "events: " + ", ".join(f"{name} {times:,}" for name, times in sorted(self.happened.items()))
         yield f"{self.faults.total()} faults, {self.restarts} restarts:"
         for name, times in sorted(self.faults.items()):
             yield f"  {times:5}  {name}"
@@ -91,7 +103,13 @@ def chaos(
     say(f"starting: {workers} workers, {brokers} broker(s), data in {directory}")
     with Field(directory, workers=workers, brokers=brokers) as there:
         begun = time.monotonic()
-        with Load(there.read.kafka, seed=seed, rate_per_s=rate_per_s, in_flight_max=in_flight_max) as load:
+        with Load(
+            there.read.kafka,
+            providers=there.simulator,
+            seed=seed,
+            rate_per_s=rate_per_s,
+            in_flight_max=in_flight_max,
+        ) as load:
             _progress(there, load)
             for kind in _faults(there, chance, kinds, until=begun + 60 * minutes):
                 done = kind.run(there, chance)
@@ -111,6 +129,7 @@ def chaos(
                 report.stuck = str(stuck)
                 say(f"stuck: {stuck}")
         report.payments, report.repeats, report.bad = load.payments, load.repeats, load.bad_sent
+        report.happened, report.payouts, report.customers = load.happened, load.payouts, load.customers
         say("stopping the workers")
         for worker in there.workers:
             worker.stop()
@@ -119,10 +138,11 @@ def chaos(
         verified = time.monotonic()
         log = KafkaLog(there.read.kafka)
         report.checks = verify(log, load.sent)
+        report.checks += check_notices(log, notices(there.simulator))
         report.checks.append(check_live(log, EVENTS, load.live.operations))
         report.checks.append(replayed(there.read.kafka, scratch=directory))
         if not report.stuck:
-            report.checks += _warehouse(there, load)
+            report.checks += _warehouse(there, load, log)
         report.verified_seconds = time.monotonic() - verified
     return report
 
@@ -180,19 +200,29 @@ def _drain(there: Field, load: Load, say: Callable[[str], None], *, patience_s: 
 
 
 def _quiet(there: Field, load: Load, say: Callable[[str], None], *, patience_s: float) -> None:
-    """Wait until everything is decided, every window closed and every record landed."""
+    """Wait until everything is told, answered and decided, every window closed and every record landed."""
     say("drained; waiting for the last windows and for landing")
     sql = (
         "SELECT (SELECT count() FROM payments), (SELECT countIf(status = 'processing' OR outcome_unknown) FROM payments),"
-        " (SELECT countIf(status != 'closed') FROM settlement_windows), (SELECT count() FROM rejections)"
+        " (SELECT countIf(status != 'closed') FROM settlement_windows), (SELECT count() FROM rejections),"
+        f" (SELECT countIf(status IN ('pending', 'in_transit') OR (status = 'paid' AND destination = '{RETURNED}')) FROM payouts)"
     )
+
+    log = KafkaLog(there.read.kafka)
 
     def quiet() -> bool:
         try:
-            payments, undecided, windows, refused = there.warehouse.rows(sql)[0]
-            decided = payments == load.payments and refused >= load.bad_sent and not undecided and not windows
-            return decided and not warehouse_verify.unlanded(there.read.kafka, there.warehouse)
-        except Exception:
+            payments, undecided, windows, refused, under_way = there.warehouse.rows(sql)[0]
+            decided = payments == load.payments and refused >= load.bad_sent and undecided == windows == under_way == 0
+            return (
+                decided
+                and not warehouse_verify.unlanded(there.read.kafka, there.warehouse)
+                and not untold(log, there.simulator)
+                and not unanswered(log)
+                and not untaken(log)
+            )
+        except Exception as error:  # the warehouse, a broker or a provider may be starting anew
+            say(f"not quiet yet: {type(error).__name__}: {str(error)[:200]}")
             return False
 
     there.wait(
@@ -200,8 +230,15 @@ def _quiet(there: Field, load: Load, say: Callable[[str], None], *, patience_s: 
     )
 
 
-def _warehouse(there: Field, load: Load) -> Iterator[Check]:
+def _warehouse(there: Field, load: Load, log: KafkaLog) -> Iterator[Check]:
     """ClickHouse's own proofs, the comparison of its tables with the topics, and the providers' books."""
+    payable = {
+        (tenant, provider, currency): int(minor)
+        for tenant, provider, currency, minor in there.warehouse.rows(
+            "SELECT tenant, provider, currency, payable_minor FROM payable_balances"
+        )
+    }
+    yield check_payable(log, payable)
     checker = Checker(there.warehouse, bootstrap=there.read.kafka, simulator=there.simulator)
     for found in checker.run(intents=load.payments, bad=load.bad[: load.bad_sent]):
         check = Check(f"ClickHouse: {found.name}", count=1)

@@ -11,52 +11,50 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from schemas import catalogue
 from schemas.partitioner import partition_of
 from schemas.records import (
     ClockTick,
     CustomerKey,
     CustomerReply,
     Movement,
-    PaymentCommand,
     PayoutCommand,
     PayoutReply,
     PayoutRequest,
     PayoutResult,
     ProviderRequest,
-    ProviderResult,
     Reply,
     Tenant,
 )
 from schemas.records import Record as Message
-from streams.agents import intake, lifecycle, settlement
+from streams.agents import customers, intake, lifecycle, settlement
 from streams.runtime import POSITIONS_KEY, Output
 from tests.chaos.books import Books
-from tests.chaos.checks import Check, Sent, any_of, decoded, fingerprint, short
+from tests.chaos.checks import Check, Sent, any_of, fingerprint, short
 from tests.chaos.compare import Pair, Scattered, compare_counts
 from tests.chaos.fold import Fold
 from tests.chaos.keys import RecordedKeys
 from tests.chaos.log import Log
-
-APPLICATION = "clearline"
-
-INTENTS, INPUTS, EVENTS = catalogue.PAYMENT_INTENTS.name, catalogue.PAYMENTS_INPUTS.name, catalogue.PAYMENTS_EVENTS.name
-REQUESTS, REPLIES = catalogue.PROVIDER_REQUESTS.name, catalogue.PAYMENTS_REPLIES.name
-SETTLEMENTS, SETTLED = catalogue.SETTLEMENT_INPUTS.name, catalogue.SETTLEMENT_EVENTS.name
-REJECTED, TENANTS = catalogue.RECORDS_REJECTED.name, catalogue.TENANTS.name
-KEYS = catalogue.CUSTOMERS_KEYS.name
-CHANGELOGS = {
-    "intake": catalogue.INTAKE_CHANGELOG.name,
-    "lifecycle": catalogue.LIFECYCLE_CHANGELOG.name,
-    "settlement": catalogue.SETTLEMENT_CHANGELOG.name,
-}
+from tests.chaos.names import (
+    APPLICATION,
+    CHANGELOGS,
+    CUSTOMERS,
+    EVENTS,
+    INPUTS,
+    INTENTS,
+    KEYS,
+    REJECTED,
+    REPLIES,
+    REQUESTS,
+    SETTLED,
+    SETTLEMENTS,
+    TENANTS,
+    TOLD,
+)
+from tests.chaos.pairing import Pairing, is_wish
 
 _OTHERS: dict[str, tuple[type[Message], ...]] = {REQUESTS: (PayoutRequest,)}
 """What another fold writes between the outputs of the one that is aligned with the topic."""
 _NO_MOVEMENTS: tuple[type[Message], ...] = (ClockTick, Tenant, PayoutCommand, PayoutResult)
-
-_PAYOUT_INDEFINITE = frozenset({"unknown", "in_transit"})
-_INDEFINITE = frozenset({"unknown", "refund_pending"})  # the gateway may say these again; anything else once a request
 
 
 def verify(log: Log, sent: Sent | None = None) -> list[Check]:
@@ -73,8 +71,11 @@ class _Verifier:
         self._replies = Scattered()
         self._payout_requests = Scattered()
         self._payout_replies = Scattered()
+        self._customer_replies = Scattered()
+        self._wishes = Scattered()
         self._commands: Counter[bytes] = Counter()
         self._books = Books(self._check)
+        self._pairing = Pairing(log, sent, self._check)
 
     def _check(self, name: str) -> Check:
         check = Check(name)
@@ -82,10 +83,10 @@ class _Verifier:
         return check
 
     def run(self) -> list[Check]:
-        """1. Transactions. 2. Intake. 3. Lifecycle. 4. Settlement. 5. What has no partition of its own. 6. The books."""
+        """1. Transactions. 2. Intake. 3. Lifecycle. 4. Settlement, customers. 5. What has no partition of its own. 6. The books."""
         self._transactions()
         self._intake()
-        self._inputs()
+        self._pairing.inputs(self._intake_check, self._commands)
         self._intake_state()
         self._folds("lifecycle", INPUTS, self._lifecycle_handler(), lifecycle.reject, aligned=(EVENTS, REQUESTS))
         self._scattered("movements are those that payments made", SETTLEMENTS, self._movements, others=_NO_MOVEMENTS)
@@ -105,7 +106,18 @@ class _Verifier:
             self._payout_replies,
             others=(Reply, CustomerReply),
         )
-        self._paid()
+        self._folds("customers", CUSTOMERS, self._customers_handler(), customers.reject, aligned=(TOLD,))
+        self._scattered(
+            "answers about customers are those that commands asked for",
+            REPLIES,
+            self._customer_replies,
+            others=(Reply, PayoutReply),
+        )
+        self._scattered(
+            "methods to save are those that payments' successes asked for", CUSTOMERS, self._wishes, only=is_wish
+        )
+        self._pairing.paid()
+        self._pairing.commanded()
         self._rejected()
         self._books.finish()
         return self._made
@@ -158,69 +170,6 @@ class _Verifier:
                     found[fingerprint(record.key, record.value)] += 1
         compare_counts(check, made, found, "key")
 
-    def _inputs(self) -> None:
-        """Every command on the input log is intake's or the load's; every request has one definite result."""
-        ours = self._intake_check
-        theirs = self._check("commands on the input log are those that were sent")
-        results = self._check("every request has one definite result")
-        places = self._check("every keyed input lies on its key's partition")
-        commands: Counter[bytes] = Counter()
-        definite: Counter[str] = Counter()
-        partitions = self._log.partitions(INPUTS)
-        for partition in partitions:
-            for record in self._log.records(INPUTS, partition):
-                message = decoded(record, catalogue.PAYMENTS_INPUTS)
-                if isinstance(message, PaymentCommand):
-                    commands[fingerprint(record.key, record.value)] += 1
-                elif isinstance(message, ProviderResult) and message.outcome not in _INDEFINITE:
-                    definite[message.request_id] += 1
-                if isinstance(message, PaymentCommand | ProviderResult):
-                    places.count += 1
-                    if record.key is None or partition_of(record.key, len(partitions)) != partition:
-                        places.fault(f"{INPUTS}[{partition}] offset {record.offset}: key {record.key!r}")
-        sent = self._sent.commands if self._sent is not None else commands - self._commands
-        compare_counts(ours, self._commands, commands - sent, "command of intake", counted=False)
-        compare_counts(theirs, sent, commands - self._commands, "command")
-        self._answered(results, definite)
-
-    def _answered(self, results: Check, definite: Counter[str]) -> None:
-        """An operator's inquiry has no result of its own; the request that it asks about may have one more for it."""
-        told: Counter[str] = Counter()
-        inquired: Counter[str] = Counter()
-        for partition in self._log.partitions(REQUESTS):
-            for record in self._log.records(REQUESTS, partition):
-                request = decoded(record, catalogue.PROVIDER_REQUESTS)
-                if isinstance(request, PayoutRequest):
-                    continue
-                assert isinstance(request, ProviderRequest), f"{REQUESTS}[{partition}] offset {record.offset}"
-                results.count += 1
-                if request.operation == "inquire":
-                    inquired[request.request_id.rpartition("_inquire_")[0]] += 1
-                else:
-                    told[request.request_id] = definite.pop(request.request_id, 0)
-        for request_id, times in told.items():
-            if not 1 <= times <= 1 + inquired[request_id]:
-                results.fault(f"request {request_id} was answered {times} times")
-        for request_id in definite:
-            results.fault(f"a result names request {request_id}, which nobody made (or made twice)")
-
-    def _paid(self) -> None:
-        """Every payout that a provider was asked for has one definite result; later ones come of the provider's own accord."""
-        check = self._check("every payout that was asked for has one definite result")
-        told: Counter[str] = Counter()
-        for partition in self._log.partitions(SETTLEMENTS):
-            for record in self._log.records(SETTLEMENTS, partition):
-                message = any_of(record)
-                if isinstance(message, PayoutResult) and message.outcome not in _PAYOUT_INDEFINITE:
-                    told[message.request_id] += 1
-        for partition in self._log.partitions(REQUESTS):
-            for record in self._log.records(REQUESTS, partition):
-                message = any_of(record)
-                if isinstance(message, PayoutRequest):
-                    check.count += 1
-                    if told[message.request_id] != 1:
-                        check.fault(f"payout {message.request_id} was answered {told[message.request_id]} times")
-
     # 3 and 4
 
     def _lifecycle_handler(self) -> Callable[..., None]:
@@ -231,6 +180,13 @@ class _Verifier:
     def _settlement_handler(self) -> Callable[..., None]:
         return settlement.Settlement(
             partitions=len(self._log.partitions(SETTLEMENTS)), reply_partitions=len(self._log.partitions(REPLIES))
+        )
+
+    def _customers_handler(self) -> Callable[..., None]:
+        return customers.Customers(
+            partitions=len(self._log.partitions(CUSTOMERS)),
+            reply_partitions=len(self._log.partitions(REPLIES)),
+            keys=None,  # which keys a worker knows of at a moment is no part of the log: erasures are not compared
         )
 
     def _folds(
@@ -275,9 +231,14 @@ class _Verifier:
         elif output.topic == REJECTED:
             self._rejections[fingerprint(output.key, output.value)] += 1
         else:
-            scattered = self._movements if output.topic == SETTLEMENTS else self._replies
-            if name == "settlement":
-                scattered = self._payout_requests if output.topic == REQUESTS else self._payout_replies
+            scattered = {
+                ("lifecycle", SETTLEMENTS): self._movements,
+                ("lifecycle", REPLIES): self._replies,
+                ("lifecycle", CUSTOMERS): self._wishes,
+                ("settlement", REQUESTS): self._payout_requests,
+                ("settlement", REPLIES): self._payout_replies,
+                ("customers", REPLIES): self._customer_replies,
+            }[name, output.topic]
             target = output.partition
             if target is None:
                 assert output.key is not None
@@ -308,12 +269,20 @@ class _Verifier:
 
     # 5
 
-    def _scattered(self, name: str, topic: str, expected: Scattered, *, others: tuple[type[Message], ...]) -> None:
+    def _scattered(
+        self,
+        name: str,
+        topic: str,
+        expected: Scattered,
+        *,
+        others: tuple[type[Message], ...] = (),
+        only: Callable[[Message | None], bool] = lambda _: True,
+    ) -> None:
         check = self._check(name)
         for partition in self._log.partitions(topic):
             for record in self._log.records(topic, partition):
                 message = any_of(record)
-                if isinstance(message, others):
+                if isinstance(message, others) or not only(message):
                     continue
                 check.count += 1
                 if isinstance(message, Movement):
