@@ -18,6 +18,7 @@ COMMANDS: CommandTable = {
     "tail": ("infra.cli.tail:tail", "Print the records of a topic as they come, decoded."),
     "topics": ("infra.cli.topics:topics", "List the topics and how they stand; create them."),
     "payments": ("infra.cli.payments:payments", "Ask for something about one payment, as an operator."),
+    "payouts": ("infra.cli.payouts:payouts", "See payouts that nobody can be sure of, and decide on them."),
     "configure": ("infra.cli.configure:configure", "Apply tenants and routing policies from a file."),
     "keys": ("infra.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "tenants": ("infra.cli.tenants:tenants", "Show tenants, and set what they pay."),

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from infra import proposers
-from infra.cli._console import console, data_option
-from infra.errors import InfraError, KafkaRefused, KafkaUnreachable
-from infra.stack import reach
-from schemas import codec, environment
-from schemas.catalogue import PAYMENTS_INPUTS, PAYMENTS_REPLIES
-from schemas.clients import consumer_config, producer_config
-from schemas.records import Attribution, CommandKind, PaymentCommand, Reply
+from infra.cli._console import console
+from infra.cli._operators import PARTITION, answered, attribution, operators, settings_of
+from schemas.catalogue import PAYMENTS_INPUTS
+from schemas.records import CommandKind, PaymentCommand, Reply
 from streams.core.ids import proposal_id
 
-WAIT_S = 60.0
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
-_REQUEST_TIMEOUT_S = 30.0
-_POLL_S = 0.1
-_PARTITION = 0
-"""Replies to operators come there, among the API's; each is known by its correlation id."""
-
-
-class CommandRefused(InfraError):
-    """The command was answered with a typed error, which says what to do."""
-
-    def __init__(self, reply: Reply) -> None:
-        assert reply.error is not None
-        super().__init__(f"{reply.error.code} (HTTP {reply.status_code})", remedy=reply.error.message)
-
-
-class NoReply(InfraError):
-    """The command is on the log and nobody has answered yet."""
-
-    def __init__(self, key: str, wait_s: float) -> None:
-        super().__init__(
-            f"No reply within {wait_s:g} s; the command is on the log and will be carried out once",
-            remedy=f"See that workers run (`clearline status`), then give the same command again with --key {key}",
-        )
 
 
 @click.group()
@@ -60,15 +30,7 @@ def payments() -> None:
 
 def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
     """What every command of this group takes: whose payment, who asks, and why."""
-    for decorate in (
-        data_option,
-        click.option("--wait", "wait_s", type=click.FloatRange(min=0.1), default=WAIT_S, show_default=True, help="Seconds."),
-        click.option("--key", default="", help="Idempotency key; the same again has no second effect.  [default: a new one]"),
-        click.option("--as", "operator", default=getpass.getuser, help="Your name.  [default: your login]"),
-        click.option("--reason", required=True, help="Why, in your words; it is kept."),
-    ):  # fmt: skip
-        function = decorate(function)
-    return click.argument("tenant")(click.argument("payment")(function))
+    return click.argument("tenant")(click.argument("payment")(operators(function)))
 
 
 @payments.command()
@@ -115,7 +77,7 @@ def approve(*, proposal: str, **asked: Any) -> None:
 
     Who proposed it in the API and has lost the role since gets nothing more.
     """
-    settings = environment.read(reach(asked["data"], os.environ))
+    settings = settings_of(asked["data"])
     proposers.check_payment(settings, tenant=asked["tenant"], payment=asked["payment"], proposal=proposal)
     _ask("approve", object_id=proposal, **asked)
 
@@ -135,7 +97,6 @@ def _ask(
     amount_minor: int | None = None,
     refund_reason: str = "",
 ) -> None:
-    key = key or f"operator-{uuid.uuid4()}"
     command = PaymentCommand(
         tenant=tenant,
         payment_id=payment,
@@ -144,67 +105,19 @@ def _ask(
         resolution=resolution,
         amount_minor=amount_minor,
         reason=refund_reason,
-        reply_partition=_PARTITION,
+        reply_partition=PARTITION,
         correlation_id=str(uuid.uuid4()),
-        attribution=Attribution(
-            actor_kind="operator",
-            actor_id=operator,
-            on_behalf_of=tenant,
-            reason=reason,
-            request_id=f"clearline-payments-{uuid.uuid4()}",
-            idempotency_key=key,
-        ),
+        attribution=attribution(operator=operator, tenant=tenant, reason=reason, key=key, command="payments"),
     )
-    reply = ask(environment.read(reach(data, os.environ)), command, wait_s=wait_s)
-    if reply is None:
-        raise NoReply(key, wait_s)
-    if reply.error is not None:
-        raise CommandRefused(reply)
+    reply = answered(
+        settings_of(data),
+        command,
+        topic=PAYMENTS_INPUTS.name,
+        key=f"{tenant}/{payment}",
+        wait_s=wait_s,
+        reply=Reply,
+    )
     _print(reply, command)
-
-
-def ask(settings: environment.Environment, command: PaymentCommand, *, wait_s: float) -> Reply | None:
-    """
-    Append a command and wait for its reply; None when there was none in `wait_s`.
-
-    Raises `KafkaUnreachable` and `KafkaRefused`.
-    """
-    extra = dict(settings.kafka_config)
-    reader = Consumer(consumer_config(settings.kafka, "clearline.payments", extra))
-    where = TopicPartition(PAYMENTS_REPLIES.name, _PARTITION)
-    try:
-        try:
-            where.offset = reader.get_watermark_offsets(where, timeout=_REQUEST_TIMEOUT_S)[1]
-        except KafkaException as error:
-            raise KafkaUnreachable(settings.kafka, error.args[0].str()) from error
-        reader.assign([where])
-        _append(settings, command)
-        deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline:
-            message = reader.poll(_POLL_S)
-            if message is None or message.error() is not None:
-                continue
-            reply = codec.decode(message.value(), expected=(Reply,))
-            if isinstance(reply, Reply) and reply.correlation_id == command.correlation_id:
-                return reply
-        return None
-    finally:
-        reader.close()
-
-
-def _append(settings: environment.Environment, command: PaymentCommand) -> None:
-    failed: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _: object) -> None:
-        if error is not None:
-            failed.append(error)
-
-    producer = Producer(producer_config(settings.kafka, dict(settings.kafka_config)))
-    key = f"{command.tenant}/{command.payment_id}".encode()
-    producer.produce(PAYMENTS_INPUTS.name, codec.encode(command), key, on_delivery=delivered)
-    left = producer.flush(_REQUEST_TIMEOUT_S)
-    if failed or left:
-        raise KafkaRefused(f"write to {PAYMENTS_INPUTS.name}", failed[0].str() if failed else "it took too long")
 
 
 def _print(reply: Reply, command: PaymentCommand) -> None:
