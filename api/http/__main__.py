@@ -18,6 +18,7 @@ from api.customers import routes as customers
 from api.customers.keyring import Keyring
 from api.customers.resolve import Resolver
 from api.http import belongings
+from api.http._protocol import HEAD_BYTES_MAX, Protocol
 from api.http._tables import Tables, TablesNotRead
 from api.http.app import application
 from api.http.browsers import Browsers
@@ -157,9 +158,13 @@ async def _serve(settings: environment.Environment, listener: socket.socket) -> 
         )
         config = uvicorn.Config(
             crowd,
+            http=Protocol,
+            ws="none",
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             log_config=None,
             access_log=False,
-            log_level="warning",
+            # What it warns of are outsiders' mistakes, each of which has a line of ours.
+            log_level="error",
             lifespan="off",
             backlog=BACKLOG,
             timeout_graceful_shutdown=SHUTDOWN_S,

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from api.http.browsers import CORS, PATHS, PREFLIGHT
-from api.http.errors import ApiError, Broken, MethodRefused, NotFound, Unreadable, encode, headers_of
+from api.http.errors import ApiError, Broken, Gone, MethodRefused, NotFound, Unreadable, encode, headers_of
 from api.http.operations import Route
 from api.http.resources import ENDPOINTS, Endpoint
 from api.http.service import Answer, Caller, Service
@@ -22,6 +22,8 @@ from api.openapi import routes as described
 
 JSON_TYPE = "application/json"
 _RESPONSE_BYTES_SLACK = 1_024
+DROPPED_BYTES_MAX = 1_048_576
+"""Of a body beyond the limit, so much is read before the answer."""
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 """What is logged as it came; anything may stand where a request's method should."""
 
@@ -115,10 +117,29 @@ def _say(
 async def _parameters(request: _Request) -> dict[str, Tree]:
     if request.method in ("GET", "DELETE"):
         return read_form(request.scope.get("query_string", b"").decode("ascii", "replace"))
-    length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+    return read_body(request.headers.get("content-type", ""), await _body(request))
+
+
+async def _body(request: _Request) -> bytes:
+    """
+    All of it. Raises `Unreadable` beyond the limit, and `Gone` where the connection ends before it does.
+
+    What is beyond is read and dropped, up to a limit of its own: who is answered while still sending sees a reset connection.
+    """
+    found, dropped_bytes, more = bytearray(), 0, True
+    while more and dropped_bytes <= DROPPED_BYTES_MAX:
+        event: Any = await request.receive()
+        if event["type"] == "http.disconnect":
+            raise Gone
+        part = event["body"]
+        more = event.get("more_body", False)
+        if len(found) + len(part) > BODY_BYTES_MAX:
+            dropped_bytes += len(part)
+        else:
+            found += part
+    if dropped_bytes:
         raise Unreadable(f"At most {BODY_BYTES_MAX} bytes of body are taken.")
-    return read_body(request.headers.get("content-type", ""), await request.body())
+    return bytes(found)
 
 
 def _writing(service: Service, endpoint: Endpoint) -> Any:

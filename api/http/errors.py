@@ -6,6 +6,7 @@ ApiError                      status, type, code, message, param: the body of th
 │   ├── ParameterMissing      400 parameter_missing
 │   ├── ParameterInvalid      400 parameter_invalid_...
 │   ├── Unreadable            400 the body is not what its content type says, or too large
+│   ├── Gone                  400 the connection ended before the body did; nobody is there to hear it
 │   └── VersionUnknown        400 invalid_api_version
 ├── KeyReused                 400 idempotency_error: the key belongs to another request
 ├── Unauthenticated           401 no key, or none that is valid
@@ -105,6 +106,15 @@ class Unreadable(InvalidRequest):
     """The request's encoding is broken, or beyond a limit."""
 
     code = "request_unreadable"
+
+
+class Gone(InvalidRequest):
+    """The connection ended before the request did: what is answered stands in the log only."""
+
+    code = "request_incomplete"
+
+    def __init__(self) -> None:
+        super().__init__("The connection ended before the request did. Nothing was begun.")
 
 
 class VersionUnknown(InvalidRequest):
