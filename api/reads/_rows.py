@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+import msgspec
+
 from schemas.records import (
     BalanceTransaction,
     ChargeObject,
@@ -16,117 +18,41 @@ from schemas.records import (
 Row = dict[str, Any]
 
 
+def _columns(kind: type[msgspec.Struct], *, prefix: str = "", but: str) -> tuple[tuple[str, str], ...]:
+    """The fields of a record that have columns, with those; `but`: those that have none, or one of another name."""
+    return tuple((field, prefix + field) for field in kind.__struct_fields__ if field not in but.split())
+
+
+_PAYMENT = _columns(PaymentObject, but="id status personal_key personal")
+_CHARGE = _columns(ChargeObject, prefix="charge_", but="currency")
+_REFUND = _columns(RefundObject, prefix="refund_", but="currency created_ms")
+_DISPUTE = _columns(DisputeObject, prefix="dispute_", but="currency evidence created_ms")
+_CHANGE = _columns(BalanceTransaction, but="id")
+
+
 def payment(row: Row) -> PaymentObject:
     """The payment after a row of payment_events."""
-    return PaymentObject(
-        id=row["payment_id"],
-        status=row["to_status"],
-        capture_method=row["capture_method"],
-        metadata=row["metadata"],
-        **{
-            name: row[name]
-            for name in (
-                "amount_minor",
-                "currency",
-                "amount_capturable_minor",
-                "amount_received_minor",
-                "amount_refunded_minor",
-                "payment_method",
-                "customer",
-                "description",
-                "latest_charge",
-                "provider",
-                "outcome_unknown",
-                "cancellation_reason",
-                "last_error_code",
-                "last_error_decline_code",
-                "last_error_message",
-                "amount_disputed_minor",
-                "action_url",
-                "due_ms",
-                "created_ms",
-                "saved_method",
-                "setup_future_usage",
-            )
-        },
-    )
+    return PaymentObject(id=row["payment_id"], status=row["to_status"], **_taken(row, _PAYMENT))
 
 
 def charge(row: Row) -> ChargeObject:
     """The charge that a row of payment_events is about."""
-    return ChargeObject(
-        id=row["charge_id"],
-        currency=row["currency"],
-        **_part(
-            row,
-            "charge",
-            "attempt",
-            "provider",
-            "status",
-            "outcome",
-            "amount_minor",
-            "amount_captured_minor",
-            "amount_refunded_minor",
-            "provider_reference",
-            "provider_fee_minor",
-            "tenant_fee_minor",
-            "failure_code",
-            "failure_message",
-            "has_texts",
-            "description",
-            "metadata",
-        ),
-    )
+    return ChargeObject(currency=row["currency"], **_taken(row, _CHARGE))
 
 
 def refund(row: Row) -> RefundObject:
     """The refund that a row of payment_events is about."""
-    return RefundObject(
-        id=row["refund_id"],
-        currency=row["currency"],
-        **_part(
-            row,
-            "refund",
-            "charge",
-            "amount_minor",
-            "status",
-            "reason",
-            "provider",
-            "provider_reference",
-            "failure_reason",
-            "metadata",
-        ),
-    )
+    return RefundObject(currency=row["currency"], **_taken(row, _REFUND))
 
 
 def dispute(row: Row) -> DisputeObject:
     """The dispute that a row of payment_events is about."""
-    return DisputeObject(
-        id=row["dispute_id"],
-        currency=row["currency"],
-        **_part(
-            row,
-            "dispute",
-            "charge",
-            "amount_minor",
-            "status",
-            "reason",
-            "provider",
-            "provider_reference",
-            "withdrawn_minor",
-            "fee_minor",
-            "evidence_due_ms",
-            "evidence_submitted",
-            "metadata",
-            "outcome_unknown",
-        ),
-    )
+    return DisputeObject(currency=row["currency"], **_taken(row, _DISPUTE))
 
 
 def balance_transaction(row: Row) -> BalanceTransaction:
     """A row of balance_transactions."""
-    names = ("type", "gross_minor", "fee_minor", "net_minor", "currency", "source", "available_on_ms", "exchange_rate")
-    return BalanceTransaction(id=row["transaction_id"], **{name: row[name] for name in names})
+    return BalanceTransaction(id=row["transaction_id"], **_taken(row, _CHANGE))
 
 
 def payout(row: Row) -> PayoutObject:
@@ -149,5 +75,5 @@ def about(row: Row) -> About:
     return "payment_intent"
 
 
-def _part(row: Row, prefix: str, *names: str) -> dict[str, Any]:
-    return {name: row[f"{prefix}_{name}"] for name in names}
+def _taken(row: Row, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return {field: row[column] for field, column in columns}
