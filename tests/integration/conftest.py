@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests._database import database
 from tests._landing import WarehouseProcess
 
 SERVER = os.environ.get("CLEARLINE_TEST_CLICKHOUSE", "").rstrip("/")
@@ -23,3 +24,10 @@ def server(tmp_path_factory):
         yield process.base
     finally:
         process.kill()
+
+
+@pytest.fixture
+def client(server):
+    """A client of a database of this test's own, with all tables."""
+    with database(server) as (_, client):
+        yield client

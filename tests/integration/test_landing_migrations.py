@@ -1,7 +1,6 @@
 """Migrations against a real ClickHouse engine: repeated, cut off, changed, unknown; and tables that fit landing's rows."""
 
 import re
-import uuid
 
 import pytest
 
@@ -16,7 +15,7 @@ from connectors.clickhouse.errors import (
     Unavailable,
 )
 from connectors.clickhouse.landing import _tables
-from schemas import environment
+from tests._database import database
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -26,11 +25,8 @@ ALL = [migration.name for migration in migrate.migrations()]
 @pytest.fixture
 def client(server):
     """A client of a database of this test's own, without tables."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    client = migrate.open_database(environment.warehouse(f"{server}/{name}"))
-    yield client
-    client.execute(f"DROP DATABASE IF EXISTS {name}")
-    client.close()
+    with database(server, tables=False) as (_, client):
+        yield client
 
 
 def test_migrations_are_applied_once_and_repeating_changes_nothing(client):

@@ -1,34 +1,17 @@
 """Converted payments and reserves in a real ClickHouse engine: landed as they are, and every proof holds in both currencies."""
 
-import uuid
-
 import pytest
 from msgspec.structs import replace
 
-from connectors.clickhouse import migrate
-from connectors.clickhouse.landing import _rows
-from connectors.clickhouse.landing._log import Log
-from connectors.clickhouse.landing._rows import Place, Raw
-from schemas import codec, environment
 from schemas.records import Tenant
 from streams.core import settle
+from tests._database import land
 from tests.unit.core.world import TENANT, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 DAY_MS = 86_400_000
 CONVERTING = Tenant(tenant=TENANT, version=1, reserve_basis_points=1_000, reserve_days=2, settlement_currency="JPY")
-
-
-@pytest.fixture
-def client(server):
-    """A client of a database of this test's own, with all tables."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    client = migrate.open_database(environment.warehouse(f"{server}/{name}"))
-    migrate.apply(client)
-    yield client
-    client.execute(f"DROP DATABASE IF EXISTS {name}")
-    client.close()
 
 
 def _lives() -> World:
@@ -56,18 +39,7 @@ def _land(client, world: World) -> None:
     for movement in world.movements:
         settlement.put(movement)
     settlement.tick(world.time_ms + DAY_MS // 2)
-    source = {
-        Place(topic, 0): [
-            Raw(Place(topic, 0), offset, event.occurred_ms, b"key", codec.encode(event))
-            for offset, event in enumerate(events)
-        ]
-        for topic, events in (("payments.events", world.events), ("settlement.events", settlement.events))
-    }
-    log = Log(client, writer="test")
-    log.refresh()
-    claim = log.claim({place: (0, len(raws)) for place, raws in source.items()})
-    assert claim is not None
-    log.complete(claim, _rows.build(source), fault=lambda _point: None)
+    land(client, {"payments.events": world.events, "settlement.events": settlement.events})
 
 
 def test_every_proof_holds_for_converted_payments_and_reserves(client):

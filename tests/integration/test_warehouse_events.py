@@ -1,7 +1,6 @@
 """Events in a real ClickHouse engine: what the API lists and shows is what webhooks tell, id for id and byte for byte."""
 
 import json
-import uuid
 from hashlib import sha256
 
 import pytest
@@ -12,11 +11,8 @@ from api.reads.lists import Lists, Page
 from api.reads.render import event as shown
 from api.reads.warehouse import Warehouse
 from api.webhooks import types
-from connectors.clickhouse import migrate
-from connectors.clickhouse.landing import _rows
-from connectors.clickhouse.landing._log import Log
-from connectors.clickhouse.landing._rows import Place, Raw
-from schemas import codec, environment, ids
+from schemas import ids
+from tests._database import database, land
 from tests.unit.core.people import People, sealed
 from tests.unit.core.situations import SITUATIONS
 from tests.unit.core.test_payouts import Till
@@ -89,29 +85,14 @@ def _people():
 @pytest.fixture(scope="module")
 def landed(server):
     """Where all of these have landed, and the events."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    place = environment.warehouse(f"{server}/{name}")
-    client = migrate.open_database(place)
-    migrate.apply(client)
     events = {
-        Place("payments.events", 0): list(_payments()),
-        Place("settlement.events", 0): list(_payouts()),
-        Place("customers.events", 0): list(_people()),
+        "payments.events": list(_payments()),
+        "settlement.events": list(_payouts()),
+        "customers.events": list(_people()),
     }
-    log = Log(client, writer="test")
-    log.refresh()
-    source = {
-        where: [Raw(where, offset, one.occurred_ms, b"key", codec.encode(one)) for offset, one in enumerate(some)]
-        for where, some in events.items()
-    }
-    claim = log.claim({where: (0, len(raws)) for where, raws in source.items()})
-    assert claim is not None
-    built = _rows.build(source)
-    assert not built.errors
-    log.complete(claim, built, fault=lambda _point: None)
-    yield place, [one for some in events.values() for one in some if isinstance(one, types.TOLD)]
-    client.execute(f"DROP DATABASE IF EXISTS {name}")
-    client.close()
+    with database(server) as (place, client):
+        land(client, events)
+        yield place, [one for some in events.values() for one in some if isinstance(one, types.TOLD)]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Payouts in a real ClickHouse engine: landed as they are, taken off the balances, and proven against ledger and transactions."""
 
-import uuid
-
 import pytest
 
 from api.payouts.lists import Lists
@@ -10,12 +8,9 @@ from api.reads.lists import Lists as EventLists
 from api.reads.lists import Page
 from api.reads.render import event
 from api.reads.warehouse import Warehouse
-from connectors.clickhouse import migrate
-from connectors.clickhouse.landing import _rows
-from connectors.clickhouse.landing._log import Log
-from connectors.clickhouse.landing._rows import Place, Raw
-from schemas import codec, environment
+from schemas import environment
 from streams.core import ids
+from tests._database import land
 from tests.unit.core.test_payout_operators import operate
 from tests.unit.core.test_payouts import Till
 from tests.unit.core.world import TENANT
@@ -27,15 +22,9 @@ PROOFS = ("proof_landed", "proof_balanced", "proof_balances", "proof_payouts")
 
 
 @pytest.fixture
-def client(server):
-    """A client of a database of this test's own, with all tables, in which payouts have landed."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    client = migrate.open_database(environment.warehouse(f"{server}/{name}"))
-    migrate.apply(client)
+def landed(client):
+    """Payouts have landed."""
     _land(client, _lives())
-    yield client
-    client.execute(f"DROP DATABASE IF EXISTS {name}")
-    client.close()
 
 
 def _lives() -> Till:
@@ -73,22 +62,10 @@ def _resolved() -> Till:
 
 
 def _land(client, till: Till) -> None:
-    place = Place("settlement.events", 0)
-    source = {
-        place: [
-            Raw(place, offset, event.occurred_ms, b"key", codec.encode(event))
-            for offset, event in enumerate(till.world.events)
-        ]
-    }
-    log = Log(client, writer="test")
-    log.refresh()
-    claim = log.claim({place: (0, len(raws)) for place, raws in source.items()})
-    assert claim is not None
-    built = _rows.build(source)
-    assert not built.errors
-    log.complete(claim, built, fault=lambda _point: None)
+    land(client, {"settlement.events": till.world.events})
 
 
+@pytest.mark.usefixtures("landed")
 def test_payouts_stand_as_their_newest_events_say_and_every_proof_holds(client):
     """Status and failure of each; what is payable; and the balance's view takes them off."""
     found = client.rows("SELECT destination, status, failure_code, outcome_unknown FROM payouts ORDER BY destination")
@@ -112,40 +89,34 @@ def test_payouts_stand_as_their_newest_events_say_and_every_proof_holds(client):
     assert sums == (taken, taken, taken, 600)
 
 
-def test_what_operators_resolved_is_proven_and_what_is_held_is_found(server):
+def test_what_operators_resolved_is_proven_and_what_is_held_is_found(client):
     """Every proof holds; each proposal has its row, with who said so and why; only what is open is left."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    client = migrate.open_database(environment.warehouse(f"{server}/{name}"))
-    try:
-        migrate.apply(client)
-        _land(client, _resolved())
-        for proof in PROOFS:
-            assert client.rows(f"SELECT * FROM {proof} WHERE NOT holds") == [], proof
-        (sums,) = client.rows("SELECT payouts_minor, paid_minor FROM proof_payouts")
-        assert sums == (1_800, 1_200)
-        found = client.rows(
-            "SELECT destination, proposal_resolution, proposal_reference, proposal_reason, proposed_by, approved_by, type "
-            "FROM payout_events WHERE proposal_id != '' ORDER BY _offset"
-        )
-        said = ("seen", "ada")
-        kinds = ("payout.resolution_proposed", "payout.resolution_approved")
-        assert found == [
-            *(
-                (f"ba_{key}", "paid", f"bank-{key}", *said, who, kind)
-                for key in ("held", "failed")
-                for who, kind in zip(("", "bob"), kinds, strict=True)
-            ),
-            ("ba_open", "failed", "", *said, "", kinds[0]),
-        ]
-        open_ones = client.rows(
-            "SELECT destination, doubt, conflict FROM payout_events ORDER BY sequence DESC LIMIT 1 BY payout_id"
-        )
-        assert [one for one in open_ones if one[1] or one[2]] == [("ba_open", "held", "")]
-    finally:
-        client.execute(f"DROP DATABASE IF EXISTS {name}")
-        client.close()
+    _land(client, _resolved())
+    for proof in PROOFS:
+        assert client.rows(f"SELECT * FROM {proof} WHERE NOT holds") == [], proof
+    (sums,) = client.rows("SELECT payouts_minor, paid_minor FROM proof_payouts")
+    assert sums == (1_800, 1_200)
+    found = client.rows(
+        "SELECT destination, proposal_resolution, proposal_reference, proposal_reason, proposed_by, approved_by, type "
+        "FROM payout_events WHERE proposal_id != '' ORDER BY _offset"
+    )
+    said = ("seen", "ada")
+    kinds = ("payout.resolution_proposed", "payout.resolution_approved")
+    assert found == [
+        *(
+            (f"ba_{key}", "paid", f"bank-{key}", *said, who, kind)
+            for key in ("held", "failed")
+            for who, kind in zip(("", "bob"), kinds, strict=True)
+        ),
+        ("ba_open", "failed", "", *said, "", kinds[0]),
+    ]
+    open_ones = client.rows(
+        "SELECT destination, doubt, conflict FROM payout_events ORDER BY sequence DESC LIMIT 1 BY payout_id"
+    )
+    assert [one for one in open_ones if one[1] or one[2]] == [("ba_open", "held", "")]
 
 
+@pytest.mark.usefixtures("landed")
 @pytest.mark.parametrize(
     "tampering",
     [
@@ -161,6 +132,7 @@ def test_what_somebody_takes_out_of_a_book_is_seen(client, tampering):
     assert client.rows("SELECT * FROM proof_payouts WHERE NOT holds")
 
 
+@pytest.mark.usefixtures("landed")
 async def test_what_the_api_asks_of_them(client, server):
     """Pages both ways, an event with its payout as it was, windows and proofs, each as the API shows it."""
     place = environment.warehouse(f"{server}/{client.rows('SELECT currentDatabase()')[0][0]}")
