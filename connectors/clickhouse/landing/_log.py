@@ -17,8 +17,9 @@ import msgspec
 
 from connectors.clickhouse.client import Client
 from connectors.clickhouse.errors import RowsDiffer, Unavailable
+from connectors.clickhouse.landing._parts import Row
 from connectors.clickhouse.landing._rows import Place, Rows
-from connectors.clickhouse.landing._tables import APPEND_SETTINGS, BOOKS, CLAIMS, RANGES, Row, Table
+from connectors.clickhouse.landing._tables import APPEND_SETTINGS, BOOKS, CLAIMS, RANGES, Table
 
 TOKENS_MAX = 5
 """Tokens of one append that may be burnt: each takes a crash of the server between two instructions."""

@@ -11,15 +11,10 @@ from typing import Any
 
 import msgspec
 
-Row = tuple[Any, ...]
+from connectors.clickhouse.landing import _shapes
+from connectors.clickhouse.landing._parts import Row
 
 _PLACE = "_topic String, _partition Int32, _offset Int64, _timestamp_ms Int64"
-_ATTRIBUTION = (
-    "actor_kind String, actor_id String, on_behalf_of String, actor_reason String, request_id String, "
-    "idempotency_key String, traceparent String"
-)
-_CAUSE = "cause_topic String, cause_partition Int32, cause_offset Int64, ordinal Int32"
-
 # MsgPack writes a list as a header and its values, and ClickHouse's MsgPack format reads values alone.
 _LIST_HEADER_BYTES = {0xDC: 3, 0xDD: 5}
 
@@ -95,32 +90,7 @@ ERRORS = Table(
 )
 PAYMENT_EVENTS = Table(
     name="payment_events",
-    structure=(
-        "tenant String, payment_id String, sequence Int64, event_id String, type String, previous_event_id String, "
-        "occurred_ms Int64, from_status String, to_status String, currency String, exponent UInt8, "
-        "amount_minor Int64, amount_capturable_minor Int64, amount_received_minor Int64, amount_refunded_minor Int64, "
-        "capture_method String, payment_method String, customer String, description String, metadata Map(String, String), "
-        "latest_charge String, provider String, outcome_unknown Bool, cancellation_reason String, last_error_code String, "
-        "last_error_decline_code String, last_error_message String, created_ms Int64, "
-        "charge_id String, charge_attempt Int32, charge_provider String, charge_status String, charge_outcome String, "
-        "charge_amount_minor Int64, charge_amount_captured_minor Int64, charge_amount_refunded_minor Int64, "
-        "charge_provider_reference String, charge_provider_fee_minor Int64, charge_failure_code String, "
-        "charge_failure_message String, "
-        "refund_id String, refund_charge String, refund_amount_minor Int64, refund_status String, refund_reason String, "
-        "refund_provider String, refund_provider_reference String, refund_failure_reason String, "
-        "decision_attempt Int32, decision_chosen String, decision_candidates Array(String), decision_excluded Array(String), "
-        f"decision_policy_version Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, policy_version Int64, "
-        "amount_disputed_minor Int64, action_url String, due_ms Int64, charge_tenant_fee_minor Int64, "
-        "dispute_id String, dispute_charge String, dispute_amount_minor Int64, dispute_status String, dispute_reason String, "
-        "dispute_provider String, dispute_provider_reference String, dispute_withdrawn_minor Int64, dispute_fee_minor Int64, "
-        "dispute_evidence_due_ms Int64, dispute_evidence_submitted Bool, proposal_id String, proposal_resolution String, "
-        "proposal_object_id String, proposal_amount_minor Int64, proposal_reason String, proposed_by String, approved_by String, "
-        "transactions UInt32, fx_from_minor Int64, fx_from_currency String, fx_to_minor Int64, fx_to_currency String, fx_rate String, "
-        "charge_has_texts Bool, charge_description String, charge_metadata Map(String, String), "
-        "refund_metadata Map(String, String), dispute_metadata Map(String, String), "
-        "saved_method String, setup_future_usage String, dispute_outcome_unknown Bool, held_minor Int64, "
-        f"{_PLACE}"
-    ),
+    structure=f"{_shapes.PAYMENT_EVENT.structure}, {_PLACE}",
 )
 BALANCE_TRANSACTIONS = Table(
     name="balance_transactions",
@@ -142,27 +112,11 @@ LEDGER_ENTRIES = Table(
 )
 SETTLEMENT_EVENTS = Table(
     name="settlement_events",
-    structure=(
-        "tenant String, provider String, currency String, exponent UInt8, window_id String, sequence Int64, event_id String, "
-        "type String, previous_event_id String, occurred_ms Int64, opens_ms Int64, closes_ms Int64, closed_ms Int64, "
-        "status String, movement_id String, movement_kind String, movement_amount_minor Int64, movement_payment_id String, "
-        "movement_object_id String, movement_event_id String, movement_occurred_ms Int64, late Bool, missed_window_id String, "
-        "totals_movements Int64, totals_captured_minor Int64, totals_refunded_minor Int64, totals_fees_minor Int64, "
-        f"totals_other_minor Int64, totals_net_minor Int64, postings UInt32, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
-    ),
+    structure=f"{_shapes.SETTLEMENT_EVENT.structure}, {_PLACE}",
 )
 PAYOUT_EVENTS = Table(
     name="payout_events",
-    structure=(
-        "tenant String, payout_id String, sequence Int64, event_id String, type String, previous_event_id String, "
-        "occurred_ms Int64, provider String, currency String, exponent UInt8, from_status String, to_status String, "
-        "amount_minor Int64, destination String, description String, metadata Map(String, String), automatic Bool, "
-        "window_id String, provider_reference String, failure_code String, failure_message String, outcome_unknown Bool, "
-        "created_ms Int64, due_ms Int64, paid_ms Int64, transaction_id String, transaction_minor Int64, "
-        f"postings UInt32, {_ATTRIBUTION}, {_CAUSE}, doubt String, conflict String, proposal_id String, "
-        "proposal_resolution String, proposal_reference String, proposal_reason String, proposed_by String, "
-        f"approved_by String, {_PLACE}"
-    ),
+    structure=f"{_shapes.PAYOUT_EVENT.structure}, {_PLACE}",
 )
 PAYMENT_INPUTS = Table(
     name="payment_inputs",
@@ -171,44 +125,28 @@ PAYMENT_INPUTS = Table(
         "currency String, exponent UInt8, payment_method String, capture_method String, reason String, correlation_id String, "
         "provider String, object_id String, provider_request String, provider_reference String, provider_fee_minor Int64, "
         "decline_code String, message String, inquiries Int32, observed_ms Int64, policy_version Int64, "
-        f"providers Array(String), {_ATTRIBUTION}, {_PLACE}"
+        f"providers Array(String), {_shapes.ATTRIBUTION.structure}, {_PLACE}"
     ),
 )
 REJECTIONS = Table(
     name="rejections",
-    structure=(
-        "tenant String, source_topic String, source_partition Int32, source_offset Int64, source_timestamp_ms Int64, "
-        "key Nullable(String), value Nullable(String), value_sha256 String, reason String, field String, message String, "
-        f"component String, {_PLACE}"
-    ),
+    structure=f"{_shapes.REJECTION.structure}, {_PLACE}",
 )
 
 WEBHOOK_ATTEMPTS = Table(
     name="webhook_attempts",
-    structure=(
-        "tenant String, endpoint_id String, delivery_id String, event_id String, event_type String, payment_id String, "
-        "sequence Int64, api_version String, replay String, state String, attempt Int32, queued_ms Int64, attempted_ms Int64, "
-        "next_attempt_ms Int64, duration_ms Int64, status_code Int32, failure String, source_topic String, "
-        f"source_partition Int32, source_offset Int64, {_PLACE}"
-    ),
+    structure=f"{_shapes.WEBHOOK_ATTEMPT.structure}, {_PLACE}",
 )
 CUSTOMER_EVENTS = Table(
     name="customer_events",
-    structure=(
-        "tenant String, object_id String, object String, sequence Int64, event_id String, type String, "
-        "previous_event_id String, occurred_ms Int64, created_ms Int64, customer String, deleted Bool, "
-        "personal Map(String, String), metadata Map(String, String), payment_method String, card_brand String, "
-        "card_last4 String, card_exp_month Int32, card_exp_year Int32, card_fingerprint String, card_funding String, "
-        "card_country String, status String, usage String, cancellation_reason String, error_code String, "
-        f"error_decline_code String, error_message String, {_ATTRIBUTION}, {_CAUSE}, {_PLACE}"
-    ),
+    structure=f"{_shapes.CUSTOMER_EVENT.structure}, {_PLACE}",
 )
 
 IDENTITY_EVENTS = Table(
     name="identity_events",
     structure=(
         "tenant String, organization String, object String, object_id String, act String, version Int64, after String, "
-        f"{_ATTRIBUTION}, {_PLACE}"
+        f"{_shapes.ATTRIBUTION.structure}, {_PLACE}"
     ),
 )
 
