@@ -31,6 +31,8 @@ _PASSING = frozenset(
         KafkaError._RESOLVE,
     }
 )
+_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_PAUSE_S = 0.1
 
 
 class Held(NamedTuple):
@@ -50,6 +52,18 @@ def ends(kafka: Mapping[str, Any], places: Collection[Place], *, open_too: bool 
     """
     if not places:
         return {}
+    end_s = time.monotonic() + ENDS_TIMEOUT_S
+    while True:
+        try:
+            return _ends(kafka, places, open_too=open_too)
+        except KafkaException as error:
+            # A partition that has just been made, or that moves, has its leader in a moment.
+            if error.args[0].code() not in _MOVING or time.monotonic() > end_s:
+                raise
+        time.sleep(_PAUSE_S)
+
+
+def _ends(kafka: Mapping[str, Any], places: Collection[Place], *, open_too: bool) -> dict[Place, int]:
     latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     level = IsolationLevel.READ_UNCOMMITTED if open_too else IsolationLevel.READ_COMMITTED
     admin = AdminClient(dict(kafka))  # kept in a name: its futures never end once it is gone
