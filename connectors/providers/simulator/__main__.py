@@ -15,11 +15,11 @@ from aiohttp import web
 from connectors.providers.errors import BooksError
 from connectors.providers.simulator._books import (
     DEFAULT_DISPUTE_DELAY_MS,
-    DEFAULT_REFUND_DELAY_MS,
     DEFAULT_RESPONSE_MS,
     Books,
 )
 from connectors.providers.simulator._payouts import DEFAULT_PAYOUT_DELAY_MS, DEFAULT_RETURN_MS
+from connectors.providers.simulator._refunds import DEFAULT_REFUND_DELAY_MS
 from connectors.providers.simulator.server import KEEP_ALIVE_S, Simulator
 from schemas import logs
 
