@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from api.http._tables import Tables
-from api.http.errors import InvalidRequest, NotFound, ParameterInvalid
+from api.http.errors import InvalidRequest, KeyReused, NotFound, ParameterInvalid
 from api.http.operations import Operation, Route
 from api.http.parameters import Spec, Texts
 from api.http.service import Answer, Caller, Service, now_ms
@@ -79,7 +79,7 @@ class Policies:
         self._tables, self._log, self._warehouse, self._providers = tables, log, warehouse, providers
 
     async def create(self, caller: Caller, _path: Mapping[str, str], given: dict[str, Any]) -> Answer:
-        """A new version; one that says what the newest says changes nothing."""
+        """A new version; one that says what the newest says changes nothing, and the newest one's key makes no other."""
         tenant = caller.identity.tenant
         wanted = self._checked(given["providers"] or [])
         caller = Service.with_key(caller)
@@ -90,6 +90,11 @@ class Policies:
                 raise NotFound("account", param="account")
             if self._tables.tenants[tenant].livemode:
                 return self._ask(caller, wanted, now)
+            newest = self._tables.policies.get(tenant)
+            if newest is not None and newest.attribution.idempotency_key == caller.idempotency_key:
+                if newest.providers != wanted:
+                    raise KeyReused
+                return Change(result=replace(self._answer(caller, newest), replayed=True))
             after = _next(self._tables, tenant, wanted, caller.attribution())
             if after is None:
                 return Change(result=self._answer(caller, self._tables.policies[tenant]))

@@ -165,3 +165,16 @@ async def test_who_is_disabled_has_no_session_left() -> None:
     assert [one.operator_id for one in memory.sessions.values()] == ["op_ada"]
     ended = [one for one in memory.history if isinstance(one, OperatorSession)]
     assert [(one.status, one.attribution.actor_id) for one in ended] == [("ended", "op_ada")] * 2
+
+
+async def test_a_policys_key_makes_one_version() -> None:
+    """The same request again is that version and is marked as replayed; other providers under its key are refused."""
+    memory, who = Memory(), program("acme")
+    path = "/v1/routing/policies"
+    first = await memory.ask(who, "POST", path, {"providers": ["northpay"]}, key="k")
+    again = await memory.ask(who, "POST", path, {"providers": ["northpay"]}, key="k")
+    assert (first["version"], again) == (1, first)
+    other = await memory.ask(who, "POST", path, {"providers": ["southpay"]}, key="k")
+    assert (other.status, other.type, memory.policies["acme"].policy_version) == (400, "idempotency_error", 1)
+    after = await memory.ask(who, "POST", path, {"providers": ["southpay"]}, key="l")
+    assert after["version"] == 2
