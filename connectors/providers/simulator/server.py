@@ -25,7 +25,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -41,13 +41,20 @@ from connectors.providers.simulator._behaviour import (
 )
 from connectors.providers.simulator._behaviour import Answer as Fate
 from connectors.providers.simulator._books import Books, KeyReused
-from connectors.providers.simulator._terms import Answer, Charge, Kind, Payout, PayoutTotals, Request, Totals
-from schemas.currencies import EXPONENTS
+from connectors.providers.simulator._requests import (
+    Problem,
+    Refusal,
+    body_of,
+    checked,
+    checked_key,
+    number_of,
+    parsed,
+    read_body,
+    read_challenge,
+    read_close,
+)
+from connectors.providers.simulator._terms import Answer, Charge, Kind, Payout, PayoutTotals, Totals
 
-BODY_BYTES_MAX = 262_144
-KEY_CHARACTERS_MAX = 255
-REFERENCE_CHARACTERS_MAX = 255
-AMOUNT_MINOR_MAX = 10**15
 PAGE_DEFAULT, PAGE_MAX = 100, 1_000
 KEEP_ALIVE_S = (
     300.0  # longer than our client's, so that it is never the server that closes a connection just being used
@@ -56,7 +63,6 @@ _HELD_CHECK_S = 0.1
 
 log = logging.getLogger("clearline.simulator")
 
-Shape = TypeVar("Shape")
 Result = TypeVar("Result")
 
 _STATUS = {"declined": 402, "refused": 422}
@@ -67,33 +73,6 @@ _FOLLOW_UPS: dict[str, Kind] = {
     "refunds": "refund",
 }
 _RESPONSES: dict[str, Kind] = {"evidence": "submit_evidence", "acceptances": "accept_dispute"}
-EVIDENCE_TEXTS_MAX = 30
-
-
-class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    amount_minor: int
-    currency: str
-    payment_method: str = ""
-    payment_reference: str = ""
-    capture: bool = False
-    final: bool = True
-    evidence: dict[str, str] = {}
-    settlement_currency: str = ""
-    destination: str = ""
-
-
-class _Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    idempotency_key: str
-
-
-class _Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    outcome: Literal["succeeded", "failed"]
-
-
-class _Problem(msgspec.Struct, frozen=True):
-    code: str
-    message: str
-    status: str = "error"
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -108,18 +87,7 @@ class _Summary(msgspec.Struct, frozen=True):
     payouts_made_twice: list[tuple[str, int]]
 
 
-class _Refusal(Exception):
-    """A request answered before it reaches the books."""
-
-    def __init__(self, http_status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.http_status, self.problem = http_status, _Problem(code=code, message=message)
-
-
 _encode = msgspec.json.Encoder().encode
-_read_body = msgspec.json.Decoder(_Body).decode
-_read_close = msgspec.json.Decoder(_Close).decode
-_read_challenge = msgspec.json.Decoder(_Challenge).decode
 
 
 class Simulator:
@@ -147,12 +115,10 @@ class Simulator:
         """Answer one request."""
         try:
             return await self._route(request)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             return _json(refusal.http_status, refusal.problem)
         except KeyReused:
-            return _json(
-                409, _Problem(code="idempotency_key_reused", message="The key was used with other parameters.")
-            )
+            return _json(409, Problem(code="idempotency_key_reused", message="The key was used with other parameters."))
         except (BooksError, sqlite3.Error) as error:
             self._fail(error)  # nothing since the last commit was answered, and nothing of it will be
             return _dropped(request)
@@ -162,7 +128,7 @@ class Simulator:
         if request.method == "GET" and parts in (["health"], ["summary"]):
             return _json(200, {"status": "ok"}) if parts == ["health"] else await self._summary(None)
         if len(parts) < 3 or parts[1] != "v1" or parts[0] not in self._providers:
-            raise _Refusal(
+            raise Refusal(
                 404,
                 "path_unknown",
                 f"No provider answers here; this server plays {', '.join(sorted(self._providers))}.",
@@ -183,10 +149,10 @@ class Simulator:
                 return await self._challenge(request, provider, charge)
             case "GET", ["operations"]:
                 return await self._inquiry(
-                    request, provider, _checked_key(request.query.get("idempotency_key", "")), close=False
+                    request, provider, checked_key(request.query.get("idempotency_key", "")), close=False
                 )
             case "POST", ["operations", "close"]:
-                key = _checked_key(_parsed(_read_close, await _body_of(request)).idempotency_key)
+                key = checked_key(parsed(read_close, await body_of(request)).idempotency_key)
                 return await self._inquiry(request, provider, key, close=True)
             case "GET", ["charges" | "payouts" as what]:
                 return await self._listing(
@@ -196,13 +162,13 @@ class Simulator:
                 return await self._summary(provider)
             case "GET", ["health"]:
                 return _json(200, {"status": "ok"})
-        raise _Refusal(404, "path_unknown", "No such resource.")
+        raise Refusal(404, "path_unknown", "No such resource.")
 
     async def _operation(
         self, request: web.BaseRequest, provider: str, kind: Kind, *, charge: str
     ) -> web.StreamResponse:
-        key = _checked_key(request.headers.get("Idempotency-Key", ""))
-        asked = _checked(_parsed(_read_body, await _body_of(request)), kind, charge)
+        key = checked_key(request.headers.get("Idempotency-Key", ""))
+        asked = checked(parsed(read_body, await body_of(request)), kind, charge)
         method = asked.payment_method or method_of_destination(asked.destination) or self._method_of(provider, charge)
         number = self._books.next_try(provider, key) if method == FLAKY else 0
         fault = fault_of_try(method, seed=self._seed, key=key, number=number)
@@ -235,21 +201,21 @@ class Simulator:
         if fault.answer is Fate.DROPPED or _gone(request):
             return _dropped(request)
         if fault.answer is Fate.ERROR_500 or answer is None:
-            return _json(500, _Problem(code="internal_error", message="Something went wrong."))
+            return _json(500, Problem(code="internal_error", message="Something went wrong."))
         if fault.answer is Fate.GARBLED:
             return web.Response(status=200, body=b'{"status":"capt', content_type="application/json")
         return _json(status, answer)
 
     async def _challenge(self, request: web.BaseRequest, provider: str, charge: str) -> web.StreamResponse:
-        outcome = _parsed(_read_challenge, await _body_of(request)).outcome
+        outcome = parsed(read_challenge, await body_of(request)).outcome
         answer = self._whole(lambda: self._books.complete_challenge(provider, charge, succeeded=outcome == "succeeded"))
         await self._durable()
         if answer is None:
-            raise _Refusal(404, "charge_unknown", "No such charge.")
+            raise Refusal(404, "charge_unknown", "No such charge.")
         return _json(200, answer)
 
     async def _notices(self, request: web.BaseRequest, provider: str) -> web.StreamResponse:
-        after, limit = _number(request, "after", 0, 2**62), _number(request, "limit", PAGE_DEFAULT, PAGE_MAX)
+        after, limit = number_of(request, "after", 0, 2**62), number_of(request, "limit", PAGE_DEFAULT, PAGE_MAX)
         told = self._whole(lambda: self._books.notices(provider, after=after, limit=limit))
         await self._durable()
         return _json(200, {"data": told})
@@ -257,7 +223,7 @@ class Simulator:
     async def _listing(
         self, request: web.BaseRequest, provider: str, books: Callable[..., list[Charge] | list[Payout]]
     ) -> web.StreamResponse:
-        after, limit = _number(request, "after", 0, 2**62), _number(request, "limit", PAGE_DEFAULT, PAGE_MAX)
+        after, limit = number_of(request, "after", 0, 2**62), number_of(request, "limit", PAGE_DEFAULT, PAGE_MAX)
         await self._durable()
         page = books(provider, after=after, limit=limit + 1)
         return _json(200, _Page(data=page[:limit], has_more=len(page) > limit))
@@ -325,83 +291,3 @@ def _dropped(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)  # goes nowhere
-
-
-async def _body_of(request: web.BaseRequest) -> bytes:
-    if (request.content_length or 0) > BODY_BYTES_MAX:
-        raise _Refusal(413, "body_too_large", f"At most {BODY_BYTES_MAX} bytes.")
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise _Refusal(413, "body_too_large", f"At most {BODY_BYTES_MAX} bytes.")
-    return bytes(body)
-
-
-def _parsed(read: Callable[[bytes], Shape], body: bytes) -> Shape:
-    try:
-        return read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _Refusal(400, "invalid_request", str(error)) from error
-
-
-def _checked_key(key: str) -> str:
-    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
-        raise _Refusal(
-            400,
-            "idempotency_key_invalid",
-            f"An idempotency key of 1 to {KEY_CHARACTERS_MAX} printable characters is needed.",
-        )
-    return key
-
-
-def _checked(body: _Body, kind: Kind, charge: str) -> Request:
-    if not (
-        len(body.currency) == 3 and body.currency.isascii() and body.currency.isupper() and body.currency.isalpha()
-    ):
-        raise _Refusal(400, "invalid_request", "currency: an ISO 4217 code in upper case is needed.")
-    if body.settlement_currency and body.settlement_currency not in EXPONENTS:
-        raise _Refusal(400, "invalid_request", "settlement_currency: an ISO 4217 code in upper case, or none.")
-    if not ((kind == "void" and body.amount_minor == 0) or 0 < body.amount_minor <= AMOUNT_MINOR_MAX):
-        raise _Refusal(400, "invalid_request", f"amount_minor: from 1 to {AMOUNT_MINOR_MAX}.")
-    if max(map(len, (body.payment_reference, body.payment_method, charge))) > REFERENCE_CHARACTERS_MAX:
-        raise _Refusal(400, "invalid_request", f"references have at most {REFERENCE_CHARACTERS_MAX} characters.")
-    if kind == "authorize" and not (body.payment_reference and body.payment_method):
-        raise _Refusal(400, "invalid_request", "payment_reference and payment_method are needed.")
-    if kind == "payout":
-        _check_payout(body)
-    elif body.destination:
-        raise _Refusal(400, "invalid_request", "destination: of a payout only.")
-    elif kind != "authorize" and (body.payment_method or body.payment_reference or body.capture):
-        raise _Refusal(400, "invalid_request", "a follow-up has no payment method, payment reference or capture.")
-    if len(body.evidence) > EVIDENCE_TEXTS_MAX or (body.evidence and kind != "submit_evidence"):
-        raise _Refusal(400, "invalid_request", f"evidence: at most {EVIDENCE_TEXTS_MAX} texts, for a dispute only.")
-    return Request(
-        kind=kind,
-        amount_minor=body.amount_minor,
-        currency=body.currency,
-        payment_reference=body.payment_reference,
-        payment_method=body.payment_method,
-        capture=body.capture,
-        charge=charge,
-        final=body.final,
-        evidence=body.evidence,
-        settlement_currency=body.settlement_currency,
-        destination=body.destination,
-    )
-
-
-def _check_payout(body: _Body) -> None:
-    if not body.payment_reference:
-        raise _Refusal(400, "invalid_request", "payment_reference is needed.")
-    if body.payment_method or body.capture or body.settlement_currency:
-        raise _Refusal(400, "invalid_request", "a payout has no payment method, capture or settlement_currency.")
-    if len(body.destination) > REFERENCE_CHARACTERS_MAX:
-        raise _Refusal(400, "invalid_request", f"references have at most {REFERENCE_CHARACTERS_MAX} characters.")
-
-
-def _number(request: web.BaseRequest, name: str, default: int, maximum: int) -> int:
-    text = request.query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= maximum):
-        raise _Refusal(400, "invalid_request", f"{name}: a number from 0 to {maximum}.")
-    return int(text)

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from connectors.providers.errors import BooksError
-from connectors.providers.simulator.server import BODY_BYTES_MAX, PAGE_MAX
+from connectors.providers.simulator._requests import BODY_BYTES_MAX
+from connectors.providers.simulator.server import PAGE_MAX
 from tests.unit.providers._world import authorize, client_of, http, simulated_world
 
 GOOD = {"amount_minor": 1_000, "currency": "USD", "payment_method": "pm_card_visa", "payment_reference": "acme/pi_1"}
