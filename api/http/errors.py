@@ -236,7 +236,8 @@ class Refused(ApiError):
         self.replayed = replayed
         # The answer is stored: the same key gets it again, so only what is said to pass is worth another try.
         in_use = error.code in ("idempotency_key_in_use", "dispute_busy")
-        self.should_retry = True if in_use else False if status >= 500 else None
+        for_ever = status >= 500 or error.type == KeyReused.type
+        self.should_retry = True if in_use else False if for_ever else None
 
     def body(self) -> dict[str, Any]:
         """The `error` object, with the payment as it stands where the failure is the payment's."""

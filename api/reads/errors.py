@@ -9,7 +9,7 @@ from __future__ import annotations
 from api.http.errors import ApiError
 
 WAREHOUSE_BACK_S = 5
-"""When to come again where the warehouse, or what lands in it, is late: two retries, which is what SDKs do unless told otherwise, then see out a restart."""
+"""When to come again where the warehouse, or what lands in it, is late. SDKs that heed it then see out a restart by two retries."""
 
 
 class Unavailable(ApiError):

@@ -12,7 +12,7 @@ from api.reads.warehouse import Warehouse
 from schemas.catalogue import CUSTOMERS_INPUTS, PAYMENTS_INPUTS, SETTLEMENT_INPUTS
 from schemas.records import CustomerReply, PayoutReply, Reply
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 """Landing takes about a second, and a while after a start; what takes longer is told to the caller as 503."""
 PAUSE_S = 0.05
 PAUSE_LONGEST_S = 0.5
