@@ -1,4 +1,4 @@
-"""The processes that Clearline consists of: their commands, ports, directories, order, and what each is told."""
+"""The stack on a data directory: which processes it has, what each is told, and how others reach it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from infra.supervisor import DataDirectory, ProcessSpec, Ready, free_ports
+from infra._processes import CONFIGURATION, DEVELOPMENT_CLIENT, HOST, SIMULATED_PROVIDERS, Ports
+from infra._processes import specs as specs_of
+from infra.supervisor import DataDirectory, ProcessSpec
 from schemas import environment
 from schemas.sealing import make_master_keys
 
+__all__ = [
+    "CONFIGURATION",
+    "DEVELOPMENT_ISSUER",
+    "PROVIDERS",
+    "REGISTRY",
+    "SETTLEMENT_GRACE_MS",
+    "SETTLEMENT_INTERVAL_MS",
+    "WEBHOOKS_ALLOW_LOOPBACK",
+    "WORKERS_MAX",
+    "Plan",
+    "Ports",
+    "configure",
+    "plan",
+    "reach",
+]
+
 WORKERS_MAX = 64
 PROVIDERS = "CLEARLINE_PROVIDERS"
-CONFIGURATION = "CLEARLINE_CONFIGURATION"
 REGISTRY = "CLEARLINE_REGISTRY"
 WEBHOOKS_ALLOW_LOOPBACK = "CLEARLINE_WEBHOOKS_ALLOW_LOOPBACK"
 """Set for a stack with a broker of its own: all of that is on this machine, and so are the endpoints that it is tried with."""
@@ -30,58 +47,9 @@ SETTLEMENT_GRACE_MS = "CLEARLINE_SETTLEMENT_GRACE_MS"
 DEVELOPMENT_ISSUER = "CLEARLINE_DEVELOPMENT_ISSUER"
 """Set to anything: operators sign in at an issuer of the stack's own that believes everybody. For development only."""
 
-_DEVELOPMENT_CLIENT = "clearline-development"
-_HOST = "127.0.0.1"
-_PORT_MAX = 65_535
 _PASSWORD_FILE = "warehouse.password"  # noqa: S105 - its name
 _TOKEN_FILE = "internal.token"  # noqa: S105 - its name
 _MASTER_KEYS_FILE = "master.keys"
-_SIMULATED_PROVIDERS = ("northpay", "southpay")
-_SAYS_READY = r"(?<!not )\bready\b"  # what processes without a port log when they are
-_FIRST_WORKER_OFFSET = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ports:
-    """Where the stack listens, always on 127.0.0.1. The worker's web views: one port each, by worker number."""
-
-    kafka: int = 9092
-    controller: int = 9093
-    warehouse: int = 8123
-    simulator: int = 8701
-    registry: int = 8081
-    api: int = 8780
-    identity: int = 8790
-    workers: tuple[int, ...] = (6066,)
-
-    @classmethod
-    def read(cls, environ: Mapping[str, str], *, base: int | None = None, workers: int = 1) -> Ports:
-        """Take the defaults, or `base` and those after it; CLEARLINE_PORT_KAFKA and its like win. Raises VariableError."""
-        names = ("kafka", "controller", "warehouse", "simulator", "registry", "api", "identity")
-        if base is None:
-            chosen = {name: getattr(cls(), name) for name in names}
-            first_worker = cls().workers[0]
-        else:
-            chosen = {name: base + offset for offset, name in enumerate(names)}
-            first_worker = base + _FIRST_WORKER_OFFSET
-        chosen = {name: _port(environ, name, default) for name, default in chosen.items()}
-        first_worker = _port(environ, "worker", first_worker)
-        return cls(**chosen, workers=tuple(first_worker + number for number in range(workers)))
-
-    @classmethod
-    def free(cls, *, workers: int = 1) -> Ports:
-        """Choose ports that are free now: for tests, and for a stack beside another."""
-        kafka, controller, warehouse, simulator, registry, api, identity, *rest = free_ports(7 + workers)
-        return cls(
-            kafka=kafka,
-            controller=controller,
-            warehouse=warehouse,
-            simulator=simulator,
-            registry=registry,
-            api=api,
-            identity=identity,
-            workers=tuple(rest),
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +76,7 @@ def plan(data: Path, *, ports: Ports, environ: Mapping[str, str]) -> Plan:
         "simulator": PROVIDERS not in given,
         "identity": DEVELOPMENT_ISSUER in given and environment.OIDC_ISSUER not in given,
     }
-    specs = [spec for spec in _specs(data, ports) if own.get(spec.name, True)]
+    specs = [spec for spec in specs_of(data, ports) if own.get(spec.name, True)]
     there = {spec.name for spec in specs}
     return Plan(
         specs=[_without(spec, there) for spec in specs],
@@ -123,13 +91,13 @@ def plan(data: Path, *, ports: Ports, environ: Mapping[str, str]) -> Plan:
 
 def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str]) -> dict[str, str]:
     """Return the CLEARLINE_* variables that every process of the stack gets; what was given stays as it is."""
-    url = f"http://{_HOST}:{ports.simulator}"
-    providers = {name: {"kind": "simulated", "url": f"{url}/{name}/v1"} for name in _SIMULATED_PROVIDERS}
+    url = f"http://{HOST}:{ports.simulator}"
+    providers = {name: {"kind": "simulated", "url": f"{url}/{name}/v1"} for name in SIMULATED_PROVIDERS}
     defaults = {
-        environment.KAFKA: f"{_HOST}:{ports.kafka}",
+        environment.KAFKA: f"{HOST}:{ports.kafka}",
         environment.DATA: str(data),
         PROVIDERS: json.dumps(providers),
-        REGISTRY: f"http://{_HOST}:{ports.registry}",
+        REGISTRY: f"http://{HOST}:{ports.registry}",
     }
     if environment.KAFKA not in given:
         defaults[WEBHOOKS_ALLOW_LOOPBACK] = "1"
@@ -138,8 +106,8 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
     else:
         DataDirectory(data).open()
     if DEVELOPMENT_ISSUER in given and environment.OIDC_ISSUER not in given:
-        defaults[environment.OIDC_ISSUER] = f"http://{_HOST}:{ports.identity}"
-        defaults[environment.OIDC_CLIENT_ID] = _DEVELOPMENT_CLIENT
+        defaults[environment.OIDC_ISSUER] = f"http://{HOST}:{ports.identity}"
+        defaults[environment.OIDC_CLIENT_ID] = DEVELOPMENT_CLIENT
     defaults[environment.INTERNAL_TOKEN] = _made_secret(data, _TOKEN_FILE)
     if environment.MASTER_KEY not in given:
         make_master_keys(data / _MASTER_KEYS_FILE)
@@ -147,155 +115,6 @@ def _told(data: Path, ports: Ports, environ: Mapping[str, str], given: set[str])
     # CLEARLINE_DATA was one way to choose `data`; all the others win over what the stack would have set.
     names = {*defaults, WEBHOOKS_ALLOW_LOOPBACK, environment.CLICKHOUSE, environment.MASTER_KEY} - {environment.DATA}
     return {**defaults, **{name: environ[name] for name in names & given}}
-
-
-def _specs(data: Path, ports: Ports) -> list[ProcessSpec]:
-    python = sys.executable
-    workers = [f"worker-{number}" for number in range(len(ports.workers))]
-    return [
-        ProcessSpec(
-            name="broker",
-            argv=[
-                python,
-                "-m",
-                "infra.kafka",
-                "--data",
-                str(data / "kafka"),
-                "--port",
-                str(ports.kafka),
-                "--controller-port",
-                str(ports.controller),
-            ],
-            ports={"kafka": ports.kafka, "controller": ports.controller},
-            ready=Ready.tcp(ports.kafka),
-            ready_deadline_s=600.0,  # the first start may have to fetch its jars
-            stop_deadline_s=30.0,
-            remedy="read the broker's log",
-        ),
-        ProcessSpec(
-            name="warehouse",
-            argv=[
-                python,
-                "-m",
-                "connectors.clickhouse.embedded",
-                "--data",
-                str(data / "warehouse"),
-                "--port",
-                str(ports.warehouse),
-            ],
-            ports={"http": ports.warehouse},
-            ready=Ready.http(f"http://{_HOST}:{ports.warehouse}/health"),
-            stop_deadline_s=30.0,
-            remedy="read the warehouse's log",
-        ),
-        ProcessSpec(
-            name="simulator",
-            argv=[
-                python,
-                "-m",
-                "connectors.providers.simulator",
-                "--data",
-                str(data / "simulator"),
-                "--port",
-                str(ports.simulator),
-                "--providers",
-                ",".join(_SIMULATED_PROVIDERS),
-            ],
-            ports={"http": ports.simulator},
-            ready=Ready.http(f"http://{_HOST}:{ports.simulator}/health"),
-            remedy="read the simulator's log",
-        ),
-        ProcessSpec(
-            name="registry",
-            argv=[python, "-m", "api.registry", "--port", str(ports.registry)],
-            ports={"http": ports.registry},
-            ready=Ready.http(f"http://{_HOST}:{ports.registry}/health"),
-            required=False,  # outsiders read contracts from it; no payment depends on it
-            remedy="read the registry's log",
-        ),
-        ProcessSpec(
-            name="identity",
-            argv=[python, "-m", "api.identity", "--port", str(ports.identity), "--client-id", _DEVELOPMENT_CLIENT],
-            ports={"http": ports.identity},
-            ready=Ready.http(f"http://{_HOST}:{ports.identity}/health"),
-            required=False,  # who is signed in stays so without it
-            remedy="read the identity's log",
-        ),
-        ProcessSpec(
-            name="configuration",
-            argv=[python, "-m", "infra.stack"],
-            after=["broker"],
-            ready=Ready.finished(),
-            ready_deadline_s=300.0,
-            remedy=f"correct the file that {CONFIGURATION} names, or see whether the broker answers",
-        ),
-        ProcessSpec(
-            name="gateway",
-            argv=[python, "-m", "connectors.providers.gateway"],
-            environment={environment.DATA: str(data / "gateway")},
-            after=["configuration", "simulator"],
-            ready=Ready.log(_SAYS_READY),
-            remedy="read the gateway's log",
-        ),
-        ProcessSpec(
-            name="landing",
-            argv=[python, "-m", "connectors.clickhouse.landing"],
-            environment={environment.DATA: str(data / "landing")},
-            after=["configuration", "warehouse"],
-            ready=Ready.log(_SAYS_READY),
-            remedy="read the landing's log",
-        ),
-        ProcessSpec(
-            name="api",
-            argv=[python, "-m", "api.http", "--port", str(ports.api)],
-            ports={"http": ports.api},
-            after=["configuration"],
-            ready=Ready.http(f"http://{_HOST}:{ports.api}/ready"),
-            required=False,  # payments that come through topics go on without it
-            remedy="read the API's log",
-        ),
-        ProcessSpec(
-            name="webhooks",
-            argv=[python, "-m", "api.webhooks"],
-            environment={environment.WORKER: "webhooks-0", environment.DATA: str(data / "webhooks")},
-            after=["configuration"],
-            ready=Ready.log(_SAYS_READY),
-            required=False,  # what is to be told waits on Kafka; payments go on
-            remedy="read the webhooks' log",
-        ),
-        *(_worker(data, name, port) for name, port in zip(workers, ports.workers, strict=True)),
-    ]
-
-
-def _worker(data: Path, name: str, port: int) -> ProcessSpec:
-    return ProcessSpec(
-        name=name,
-        argv=[
-            sys.executable,
-            "-m",
-            "faust",
-            "--datadir",
-            str(data / name / "faust"),
-            "-A",
-            "streams.app",
-            "worker",
-            "--loglevel",
-            "info",
-            "--web-bind",
-            _HOST,
-            "--web-host",
-            _HOST,
-            "--web-port",
-            str(port),
-        ],
-        # The name is the worker's group.instance.id: a restarted one takes its partitions back at once.
-        environment={environment.WORKER: name, environment.DATA: str(data / name)},
-        ports={"web": port},
-        after=["configuration"],
-        ready=Ready.http(f"http://{_HOST}:{port}/health"),
-        ready_deadline_s=600.0,  # it may have much state to restore
-        remedy=f"read the log of {name}",
-    )
 
 
 def _without(spec: ProcessSpec, there: set[str]) -> ProcessSpec:
@@ -340,22 +159,13 @@ def _made_secret(data: Path, name: str) -> str:
 
 
 def _warehouse_url(port: int, *, password: str) -> str:
-    return f"http://clearline:{quote(password, safe='')}@{_HOST}:{port}/clearline"
+    return f"http://clearline:{quote(password, safe='')}@{HOST}:{port}/clearline"
 
 
 def _without_password(url: str) -> str:
     found = environment.warehouse(url)
     scheme = "https" if found.secure else "http"
     return f"{scheme}://{quote(found.user, safe='')}@{found.host}:{found.port}/{quote(found.database, safe='')}"
-
-
-def _port(environ: Mapping[str, str], name: str, default: int) -> int:
-    variable = f"CLEARLINE_PORT_{name.upper()}"
-    text = environ.get(variable, "").strip() or str(default)
-    if text.isascii() and text.isdigit() and 0 < int(text) <= _PORT_MAX:
-        return int(text)
-    remedy = f"give a port between 1 and {_PORT_MAX}, or leave it unset"
-    raise environment.VariableError(variable=variable, value=text, reason="is no port", remedy=remedy)
 
 
 def configure(environ: Mapping[str, str]) -> None:
