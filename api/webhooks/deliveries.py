@@ -23,8 +23,9 @@ from api.reads.warehouse import Parameter
 from api.webhooks import pings, render, replays
 from api.webhooks._requests import Asked, asked, made_id
 from api.webhooks.book import Book, Change
+from api.webhooks.changes import changed, changing, living
 from api.webhooks.errors import WebhooksStopped
-from api.webhooks.resource import PATH, changed, changing, living
+from api.webhooks.resource import PATH
 from schemas.records import EndpointRequest, WebhookEndpoint
 
 REPLAYS_AT_ONCE_MAX = 2

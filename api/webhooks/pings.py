@@ -16,7 +16,8 @@ from api.http.service import Answer, Caller, now_ms
 from api.webhooks import notices, types
 from api.webhooks._requests import asked, made_id
 from api.webhooks.book import Book, Change
-from api.webhooks.resource import PATH, changed, changing, living
+from api.webhooks.changes import changed, changing, living
+from api.webhooks.resource import PATH
 from schemas import codec
 from schemas.catalogue import WEBHOOKS_ENDPOINTS
 from schemas.records import WebhookDelivery, WebhookEndpoint

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException
-from msgspec.structs import replace
 
 from api.http import versions
-from api.http.errors import InvalidRequest, NotFound, Overloaded, ParameterInvalid, ParameterMissing
+from api.http.errors import InvalidRequest, NotFound, ParameterInvalid, ParameterMissing
 from api.http.operations import Operation, Route
 from api.http.parameters import METADATA_KEYS_MAX, Boolean, Integer, Spec, Text, TextMap, Texts
 from api.http.service import Answer, Caller, now_ms
 from api.reads.errors import Unavailable
 from api.reads.paging import PAGE, page_of
 from api.webhooks import addresses, render, secrets
-from api.webhooks._requests import Asked, asked, made_id
+from api.webhooks._requests import asked, made_id
 from api.webhooks.book import Book, Change, Decide
-from api.webhooks.errors import AddressRefused, TooManyChanges, WebhooksStopped
+from api.webhooks.changes import changed, changing, living
+from api.webhooks.errors import AddressRefused, WebhooksStopped
 from api.webhooks.types import ALL, TYPE_CHARS_MAX
 from schemas.event_types import TYPES
 from schemas.records import WebhookEndpoint
@@ -292,36 +292,6 @@ class WebhookEndpoints:
 
     async def _change(self, tenant: str, decide: Decide[Answer]) -> Answer:
         return await changing(self._book, tenant, decide)
-
-
-async def changing(book: Book, tenant: str, decide: Decide[Answer]) -> Answer:
-    """Change a tenant's endpoints. Raises `ApiError`."""
-    try:
-        return await book.change(tenant, decide)
-    except TooManyChanges:
-        raise Overloaded from None
-    except WebhooksStopped as error:
-        raise Unavailable(str(error)) from error
-
-
-def living(endpoints: Mapping[str, WebhookEndpoint], endpoint_id: str) -> WebhookEndpoint:
-    """The endpoint of that id. Raises `NotFound`: also for one that is another tenant's, or was deleted."""
-    one = endpoints.get(endpoint_id)
-    if one is None or one.status == "deleted":
-        raise NotFound("webhook_endpoint")
-    return one
-
-
-def changed(one: WebhookEndpoint, ask: Asked, *, result: str = "", **changes: Any) -> WebhookEndpoint:
-    """The endpoint's next version."""
-    return replace(
-        one,
-        **changes,
-        version=one.version + 1,
-        updated_ms=ask.now_ms,
-        requests=ask.remembered(one, result=result),
-        attribution=ask.who,
-    )
 
 
 def _events(given: Mapping[str, Any]) -> tuple[str, ...]:
