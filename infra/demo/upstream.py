@@ -160,7 +160,12 @@ class Upstream:
         return waiting
 
     def _send_intent(self, planned: Planned) -> None:
-        intent = PaymentIntent(
+        self._sent += 1
+        key = f"{planned.tenant}/{planned.intent_key}"
+        self._produce(catalogue.PAYMENT_INTENTS.name, key, codec.encode(self._intent(planned)))
+
+    def _intent(self, planned: Planned) -> PaymentIntent:
+        return PaymentIntent(
             tenant=planned.tenant,
             intent_key=planned.intent_key,
             amount_minor=planned.amount_minor,
@@ -173,9 +178,6 @@ class Upstream:
             upstream=_UPSTREAM,
             request_id=f"req_{planned.intent_key}",
         )
-        self._sent += 1
-        key = f"{planned.tenant}/{planned.intent_key}"
-        self._produce(catalogue.PAYMENT_INTENTS.name, key, codec.encode(intent))
 
     def _absorb(self) -> int:
         """Reads what happened and asks for what is next; returns how many events were about these payments."""

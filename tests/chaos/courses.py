@@ -14,17 +14,19 @@ from infra.demo.intents import Planned, Step
 from infra.demo.upstream import _Payment
 from streams.core.disputes import CLOSED
 
-Challenge = Literal["", "succeeded", "failed", "canceled"]
-"""How a challenge ends: by its customer, or because the merchant calls the payment off."""
+Challenge = Literal["", "succeeded", "failed", "canceled", "raced"]
+"""How a challenge ends: by its customer, or because the merchant calls the payment off; raced: both at once."""
 
 Response = Literal["", "win", "lose", "keep", "accept", "silence"]
 """What the merchant does about a dispute. keep: evidence is kept first and submitted with more later."""
+
+CALLED_OFF = ("canceled", "raced")
 
 # Of all payments; of those that are captured later, so many have their authorisation raised.
 CHALLENGED, DISPUTED, RAISED = 0.06, 0.08, 0.4
 REFUNDED_BESIDE = 0.25
 
-_ENDS: dict[Challenge, int] = {"succeeded": 70, "failed": 15, "canceled": 15}
+_ENDS: dict[Challenge, int] = {"succeeded": 60, "failed": 15, "canceled": 15, "raced": 10}
 _METHODS = {
     "pm_card_createDispute": 50,
     "pm_test_createDisputePartial": 20,
@@ -82,7 +84,7 @@ def _pick(chance: random.Random, weights: dict[Any, int]) -> Any:
 
 def _challenged(planned: Planned, chance: random.Random) -> Followed:
     end = _pick(chance, _ENDS)
-    then = (Step(kind="cancel", reason="abandoned"),) if end == "canceled" else planned.then
+    then = (Step(kind="cancel", reason="abandoned"),) if end in CALLED_OFF else planned.then
     changed = replace(planned, payment_method="pm_card_authenticationRequired", then=then)
     return Followed(changed, course=Course(challenge=end))
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from connectors.clickhouse.client import Client, connect
 from infra.kafka import Cluster, prepare_quick_starts
-from infra.stack import SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
+from infra.stack import CONFIGURATION, SETTLEMENT_GRACE_MS, SETTLEMENT_INTERVAL_MS, Ports, plan, reach
 from infra.supervisor import DataDirectory, ProcessSpec, RestartPolicy, Stack
 from infra.supervisor._process import Process
 from schemas import environment
@@ -29,8 +29,14 @@ DEADLINE_S = 600.0
 HEALTH_S = 5.0
 FOR_EVER = RestartPolicy(give_up_after=1_000_000, highest_delay_s=4.0)
 TASKS = ("intake", "lifecycle", "settlement", "customers")
-# A customer's bank thinks for a second, and waits for evidence so long; one that nobody answers shall end within the run.
-DISPUTES = ("--dispute-delay-ms", "1000", "--response-ms", "8000")
+TENANTS = Path(__file__).with_name("tenants.toml")
+TOLD: dict[str, tuple[str, ...]] = {
+    # A customer's bank thinks for a second, and waits for evidence so long; one that nobody answers shall end within the run.
+    "simulator": ("--dispute-delay-ms", "1000", "--response-ms", "8000"),
+    # It is killed before it has made itself faster.
+    "broker": ("--quick",),
+}
+"""What processes are told besides."""
 
 
 class Stuck(Exception):
@@ -131,6 +137,7 @@ class Field:
         prepare_quick_starts()
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CLEARLINE_")},
+            CONFIGURATION: str(TENANTS),
             SETTLEMENT_INTERVAL_MS: "5000",
             SETTLEMENT_GRACE_MS: "1000",
             environment.TICK_MS: "500",
@@ -144,10 +151,7 @@ class Field:
         data = self.directory / "data"
         ports = Ports.free(workers=self._wanted)
         planned = plan(data, ports=ports, environ=environ)
-        mine = [
-            replace(spec, restart=FOR_EVER, argv=[*spec.argv, *(DISPUTES if spec.name == "simulator" else ())])
-            for spec in planned.specs
-        ]
+        mine = [replace(spec, restart=FOR_EVER, argv=[*spec.argv, *TOLD.get(spec.name, ())]) for spec in planned.specs]
         names = [f"worker-{number}" for number in range(self._wanted)]
         self.base = Stack(
             [spec for spec in mine if spec.name not in names], data, planned.environment, facts=planned.facts

@@ -9,16 +9,17 @@ import time
 from typing import Any, Self
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from msgspec.structs import replace
 
 from infra.demo.bad import BadRecord, bad_records
 from infra.demo.intents import Planned, Step, generate
 from infra.demo.upstream import Upstream, _Payment
 from schemas import catalogue, codec
 from schemas.clients import CLIENT_TIMEOUT_MS, consumer_config, producer_config
-from schemas.records import Attribution, PaymentCommand, PaymentEvent
+from schemas.records import Attribution, PaymentCommand, PaymentEvent, PaymentIntent
 from streams.core.ids import payment_id
 from tests.chaos.checks import Sent, fingerprint
-from tests.chaos.courses import Followed, courses, response
+from tests.chaos.courses import CALLED_OFF, Followed, courses, response
 from tests.chaos.live import Live
 from tests.chaos.paying import Paying
 from tests.chaos.shopping import Shopping
@@ -36,6 +37,8 @@ REPEATS_WAITING_MAX = 200
 AWAITED = 0.5
 # Of the payments, so many come as the API's commands do and save their method for one of the load's customers.
 SAVED = 0.15
+# Of the intents, so many have personal data of one of so many persons.
+PERSONAL, PERSONS = 0.1, 100
 RESPONDS_TO = frozenset({"needs_response", "warning_needs_response"})
 
 
@@ -176,6 +179,15 @@ class Load(Upstream):
         if self._again and self._chance.random() < 2 * REPEATED:
             self._repeat()
 
+    def _intent(self, planned: Planned) -> PaymentIntent:
+        """Some tell of a person, who comes again: what is personal is sealed with a key that is made once for each."""
+        intent = super()._intent(planned)
+        if self._chance.random() >= PERSONAL:
+            return intent
+        who = self._chance.randrange(PERSONS)
+        personal = {"billing_name": f"Person {who}", "billing_email": f"person{who}@example.com"}
+        return replace(intent, customer=f"person-{who}", personal=personal)
+
     def _take(self, event: PaymentEvent, payment: _Payment) -> None:
         assert isinstance(payment, Followed)
         self.happened[event.type] += 1
@@ -191,11 +203,13 @@ class Load(Upstream):
     def _answer_of_customer(self, payment: _Payment) -> bytes:
         assert isinstance(payment, Followed)
         answer = payment.course.challenge
-        return b"" if answer == "canceled" else b'{"outcome": "%s"}' % (answer or "succeeded").encode()
+        if answer == "canceled":
+            return b""
+        return b'{"outcome": "failed"}' if answer == "failed" else b'{"outcome": "succeeded"}'
 
     def _allowed(self, step: Step, payment: _Payment) -> bool:
         if payment.status == "requires_action":
-            return step.kind == "cancel" and isinstance(payment, Followed) and payment.course.challenge == "canceled"
+            return step.kind == "cancel" and isinstance(payment, Followed) and payment.course.challenge in CALLED_OFF
         return super()._allowed(step, payment)
 
     def _command(self, identity: str, planned: Planned, number: str, **fields: Any) -> None:

@@ -15,7 +15,7 @@ def _some(count: int = 4_000) -> list[Followed]:
 def test_everything_happens():
     """Each way a challenge ends, each answer to a dispute, and raised authorisations, whose capture is still at most theirs."""
     found = _some()
-    assert {one.course.challenge for one in found} == {"", "succeeded", "failed", "canceled"}
+    assert {one.course.challenge for one in found} == {"", "succeeded", "failed", "canceled", "raced"}
     assert {one.course.response for one in found} == {"", "win", "lose", "keep", "accept", "silence"}
     raised = [one.planned for one in found if any(step.kind == "increment" for step in one.planned.then)]
     assert raised
