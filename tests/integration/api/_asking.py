@@ -92,7 +92,7 @@ def counted(patch: Any) -> Iterator[Counting]:
     counting = Counting()
     for kind, name in (
         (Warehouse, "rows"),
-        (Payments, "_ask"),
+        (Payments, "_patiently"),  # a question; how often a busy worker is asked again says nothing of anybody
         (Commands, "ask"),
         (ConfigurationLog, "write"),
     ):

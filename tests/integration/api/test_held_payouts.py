@@ -72,6 +72,14 @@ def test_a_held_payout_is_decided_by_two(office: Office, admin: Browser, second:
     assert ask(office.port, office.live_key, "POST", f"{path}/inquire", {"reason": "x"}).status == 403
     analyst = office.person("analyst", tenant=office.live)
     assert analyst.ask("POST", f"{path}/inquire", {"reason": "Waits"}).status_code == 403
+    # For another tenant there is no such payout, as there is none of an id that never was.
+    elsewhere = [
+        admin.ask("POST", f"{HELD}/{one}/inquire", {"reason": "Waits"}, tenant=office.test)
+        for one in (payout, "po_" + 24 * "0")
+    ]
+    assert [one.status_code for one in elsewhere] == [404, 404]
+    assert elsewhere[0].text == elsewhere[1].text
+    assert admin.get(HELD, tenant=office.test)["data"] == []
     # The provider is asked again, once for each key, and no second payout is asked for.
     asked = [admin.post(f"{path}/inquire", {"reason": "Waits"}, Idempotency_Key=f"i-{payout}") for _ in range(2)]
     assert [(one["kind"], one["doubt"], one["payout"]["status"]) for one in asked] == [
