@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from infra.demo.intents import Planned, Step
 from infra.demo.upstream import REPEATS_MAX, Upstream, _Payment
 from schemas import codec
-from schemas.records import PaymentCommand, PaymentEvent
+from schemas.records import PaymentCommand, PaymentEvent, PaymentObject
 
 PLANNED = Planned(
     tenant="acme",
@@ -54,3 +55,17 @@ def test_it_does_not_ask_for_ever(asked):
         upstream._follow(event("charge.capture_failed", "requires_capture"), payment)
     assert len(commands) == 1 + REPEATS_MAX
     assert not payment.finished
+
+
+def test_a_customer_acts_once_at_each_address(monkeypatch):
+    """The event comes with every change of the payment; another provider asks at an address of its own."""
+    monkeypatch.setattr(Upstream, "_produce", lambda self, topic, key, value: None)
+    upstream = Upstream("127.0.0.1:1", providers="http://providers")
+    payment = _Payment(PLANNED)
+    for address in ("/northpay/act", "/northpay/act", "/southpay/act"):
+        asked_to_act = event("payment_intent.requires_action", "requires_action")
+        upstream._follow(replace(asked_to_act, payment=PaymentObject(action_url=address)), payment)
+    assert list(upstream._challenges) == ["http://providers/northpay/act", "http://providers/southpay/act"]
+    upstream._challenges.clear()
+    upstream._follow(replace(asked_to_act, payment=PaymentObject(action_url="/southpay/act")), payment)
+    assert not upstream._challenges
