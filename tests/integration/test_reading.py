@@ -89,7 +89,8 @@ def test_what_was_deleted_at_the_beginning_is_not_waited_for(kafka, settings):
         pass
     ends = reading.ends(settings, {(topic, 0), (topic, 1)})
     gone = [TopicPartition(topic, 0, 2), TopicPartition(topic, 1, ends[topic, 1])]
-    for deleted in AdminClient(settings).delete_records(gone, operation_timeout=REQUEST_S).values():
+    admin = AdminClient(settings)  # kept in a name: its futures never end once it is gone
+    for deleted in admin.delete_records(gone, operation_timeout=REQUEST_S).values():
         deleted.result(REQUEST_S)
     assert values(settings, ends) == {0: [(2, b"2")]}
 
@@ -99,5 +100,3 @@ def test_a_topic_that_is_not_there_is_an_error_of_kafka(kafka, settings):
     place = (kafka.name("reading"), 0)
     with pytest.raises(KafkaException):
         reading.ends(settings, {place})
-    with pytest.raises(KafkaException):
-        values(settings, {place: 1})
