@@ -486,14 +486,14 @@ def test_the_proofs_and_the_comparison_see_every_damage(broker, url):
 def test_a_table_with_other_rows_than_the_batch_stops_landing(broker, url):
     """A row that no record brought is never taken for one: landing ends with an error that names the table."""
     with connected(url) as client:
-        client.execute(
-            "INSERT INTO payment_events (_seq, event_id) SELECT 1, 'evt_by_hand'", settings={"async_insert": 0}
-        )
+        # Which batch is the first with payments' events is up to the broker: other topics may be read before.
+        by_hand = "INSERT INTO payment_events (_seq, event_id) SELECT number + 1, 'evt_by_hand' FROM numbers(100)"
+        client.execute(by_hand, settings={"async_insert": 0})
         stopped = Thread(broker, url)
         stopped.join()
         assert isinstance(stopped.error, RowsDiffer)
-        assert "payment_events holds 1 rows of batch 1" in str(stopped.error)
-        assert client.value("SELECT count() FROM landed_ranges") == 0
+        assert "payment_events holds 1 rows of batch" in str(stopped.error)
+        assert client.value("SELECT count() FROM landed_ranges WHERE _topic = 'payments.events'") == 0
 
 
 def test_a_topic_without_the_position_stops_landing(broker, url):
