@@ -17,6 +17,7 @@ import msgspec
 from api.customers import render as customers
 from api.http import render, versions
 from api.payouts import render as payouts
+from schemas.holds import held_minor
 from schemas.records import CustomerEvent, PaymentEvent, PayoutEvent, PayoutObject, WebhookDelivery, WebhookEndpoint
 
 ALL = "*"
@@ -24,8 +25,6 @@ ENABLED_EVENTS_MAX = 200
 TYPE_CHARS_MAX = 100
 
 _ID_DIGITS = 24
-_HOLDS = "authorization_hold:"
-"""Accounts of what providers hold of authorisations; the ledger's word."""
 
 
 TOLD = (PaymentEvent, PayoutEvent, CustomerEvent)
@@ -64,10 +63,10 @@ def _companions(event: PaymentEvent) -> Iterator[str]:
         return
     match event.type:
         case "payment_intent.succeeded":
-            if _held_minor(event) >= 0:
+            if held_minor(event) >= 0:
                 yield "charge.succeeded"
-        case "payment_intent.amount_capturable_updated" if (held_minor := _held_minor(event)) > 0:
-            whole = event.payment is not None and held_minor == event.payment.amount_minor
+        case "payment_intent.amount_capturable_updated" if (held := held_minor(event)) > 0:
+            whole = event.payment is not None and held == event.payment.amount_minor
             yield "charge.succeeded" if whole else "charge.updated"
         case "payment_intent.payment_failed":
             yield "charge.failed"
@@ -75,11 +74,6 @@ def _companions(event: PaymentEvent) -> Iterator[str]:
             yield "charge.refunded"
         case _:
             return
-
-
-def _held_minor(event: PaymentEvent) -> int:
-    """What the event adds to the authorised amount, in minor units; negative: what it takes off."""
-    return sum(one.amount_minor for one in event.postings if one.account.startswith(_HOLDS))
 
 
 def wants(endpoint: WebhookEndpoint, kind: str) -> bool:

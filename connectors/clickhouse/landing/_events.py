@@ -8,9 +8,7 @@ from connectors.clickhouse.landing import _shapes
 from connectors.clickhouse.landing._money import exponent
 from connectors.clickhouse.landing._parts import Row
 from schemas import records
-
-_HOLDS = "authorization_hold:"
-"""Accounts of what providers hold of authorisations; the ledger's word."""
+from schemas.holds import held_minor
 
 
 def payment_event(event: records.PaymentEvent) -> Row:
@@ -25,11 +23,6 @@ def payment_event(event: records.PaymentEvent) -> Row:
         len(event.balance_transactions),
         held_minor(event),
     )
-
-
-def held_minor(event: records.PaymentEvent) -> int:
-    """What an event adds to the authorised amount, in minor units; negative: what it takes off."""
-    return sum(one.amount_minor for one in event.postings if one.account.startswith(_HOLDS))
 
 
 def settlement_event(event: records.SettlementEvent) -> Row:
