@@ -149,7 +149,8 @@ def endpoints(confided: Confided, receiver: Receiver) -> None:
 
 def upstream(confided: Confided) -> None:
     """Intents that are refused, for a card number or a secret among other things, and bytes that are no record, on ten topics."""
-    card, whole = confided.planted.card("4000"), {"tenant": "acme", "amount_minor": 1, "currency": "EUR"}
+    card = confided.planted.card("4000")
+    whole = {"tenant": "acme", "amount_minor": 1, "currency": "EUR", "payment_method": "pm_card_visa"}
     secret = f"pi_{'0' * 24}_secret_{confided.planted.marker('a client secret')}"
     person = {
         "billing_name": confided.planted.marker("a name"),
