@@ -134,6 +134,10 @@ class House:
         self._running.append(running)
         return running
 
+    def running(self, name: str) -> Running:
+        """The newest run of one of them."""
+        return next(one for one in reversed(self._running) if one.spec.name == name)
+
     def clearline(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
