@@ -168,23 +168,29 @@ def test_live_keys_are_made_and_rolled_by_two_and_ended_by_one(office: Office, a
 
 def test_a_payout_by_hand_is_made_once_another_person_agreed(office: Office, admin: Browser, second: Browser) -> None:
     """Alone nobody pays out; approved, it is one payout, however often that is said, under the name of whoever asked."""
-    assert ask(office.port, office.live_key, "POST", "/v1/payment_intents", VISA).status == 200
-    payable = {"amount": "700", "currency": "eur"}
+    # A currency that no other test pays out in: what is there of it is this payment's.
+    assert ask(office.port, office.live_key, "POST", "/v1/payment_intents", {**VISA, "currency": "usd"}).status == 200
+    payable = {"amount": "700", "currency": "usd"}
     alone = admin.ask("POST", "/v1/payouts", payable)
     assert (alone.status_code, alone.json()["error"]["code"]) == (403, "approval_needed")
     wait_until(
-        lambda: any(one["status"] == "closed" for one in admin.get("/v1/settlement_windows")["data"]),
+        lambda: any(
+            (one["status"], one["currency"]) == ("closed", "usd") for one in admin.get("/v1/settlement_windows")["data"]
+        ),
         "a window has closed",
     )
+    before = [one["id"] for one in admin.get("/v1/payouts")["data"]]
     asked = admin.post("/v1/operators/payouts", {**payable, "reason": "Their bank asked for it"})
     assert (asked["object"], asked["status"], asked["parameters"]["amount"]) == ("approval", "pending", "700")
-    assert admin.get("/v1/payouts")["data"] == []
+    assert [one["id"] for one in admin.get("/v1/payouts")["data"]] == before
     assert refused(decide(admin, asked["id"])) == "approval_by_proposer"
     for _ in range(2):
         done = decide(second, asked["id"])
         assert done.status_code == 200, done.text
     assert done.json()["object_id"].startswith("po_")
-    (payout,) = wait_until(lambda: admin.get("/v1/payouts")["data"], "the payout is listed")
+    (payout,) = wait_until(
+        lambda: [one for one in admin.get("/v1/payouts")["data"] if one["id"] not in before], "the payout is listed"
+    )
     assert (payout["id"], payout["amount"], payout["livemode"]) == (done.json()["object_id"], 700, True)
     events = map(
         codec.decode, (one.value() for one in committed_records(office.house.bootstrap, SETTLEMENT_EVENTS.name))
