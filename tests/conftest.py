@@ -34,7 +34,7 @@ class _Shared(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """`--dist loadscope` shares out by what tests share, rather than by module."""
-    # Not `loadgroup`: pytest 9.1 no longer sees what pytest-xdist 3.8 adds to a test's id for it.
+    # Not `loadgroup`: pytest 9.2 does not see what pytest-xdist 3.8 adds to a test's id for it.
     return _Shared(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
